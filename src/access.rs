@@ -1,0 +1,251 @@
+//! Who calls, and what that allows: the one place that says who may.
+//!
+//! The transports make a [`Caller`] once per request or socket operation; guards and stores read it. A guard on a root
+//! field is an error for who may not pass; a guarded field of a type is withheld: null, without an error.
+
+use std::{net::IpAddr, sync::Arc};
+
+use async_graphql::{Context, Guard, TypeDirective};
+use parking_lot::Mutex;
+
+use crate::{
+    app::App,
+    error::{Error, Language, Result},
+    ids::{SignInId, UserId},
+};
+
+/// What a user may do in general.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, async_graphql::Enum)]
+pub enum Role {
+    /// Everybody who signed up.
+    User,
+    /// Who runs the place.
+    Admin,
+}
+
+/// Somebody who is signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedIn {
+    pub id: UserId,
+    pub role: Role,
+    /// The sign-in session that the right to act comes from.
+    pub session: SignInId,
+}
+
+impl SignedIn {
+    /// Whether this is an admin.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.role == Role::Admin
+    }
+}
+
+/// Who acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    Anonymous,
+    SignedIn(SignedIn),
+}
+
+impl Actor {
+    /// Who is signed in, if anybody.
+    #[must_use]
+    pub fn signed_in(&self) -> Option<&SignedIn> {
+        match self {
+            Self::Anonymous => None,
+            Self::SignedIn(signed_in) => Some(signed_in),
+        }
+    }
+
+    /// The user's id, if anybody is signed in.
+    #[must_use]
+    pub fn id(&self) -> Option<UserId> {
+        self.signed_in().map(|s| s.id)
+    }
+
+    /// Whether this is an admin.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.signed_in().is_some_and(SignedIn::is_admin)
+    }
+
+    /// Whether this is an admin or the user `owner`.
+    #[must_use]
+    pub fn owns(&self, owner: Option<UserId>) -> bool {
+        self.is_admin() || (owner.is_some() && self.id() == owner)
+    }
+
+    /// # Errors
+    /// [`Error::Withheld`] for who is neither an admin nor the user `owner`.
+    pub fn owner_or_admin(&self, owner: Option<UserId>) -> Result<()> {
+        if self.owns(owner) {
+            Ok(())
+        } else {
+            Err(Error::Withheld)
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Withheld`] for who is not an admin.
+    pub fn admin(&self) -> Result<()> {
+        if self.is_admin() {
+            Ok(())
+        } else {
+            Err(Error::Withheld)
+        }
+    }
+}
+
+/// Where a request comes from.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// The peer's address, or what a trusted proxy says of it.
+    pub address: IpAddr,
+    pub user_agent: Option<String>,
+    pub request_id: String,
+    pub language: Language,
+}
+
+/// One request, or one operation on a socket: who calls from where, and what goes back beside the answer.
+/// Resolvers find it in their context.
+pub struct Caller {
+    pub client: Client,
+    /// The refresh token of the request's cookie.
+    pub refresh_cookie: Option<String>,
+    actor: Mutex<Actor>,
+    /// `Set-Cookie` of the answer.
+    set_cookie: Mutex<Option<String>>,
+    /// Whether the answer can still carry headers: not over a WebSocket.
+    pub can_set_cookie: bool,
+}
+
+impl Caller {
+    /// A caller who acts as `actor` until told otherwise.
+    #[must_use]
+    pub fn new(client: Client, actor: Actor) -> Arc<Self> {
+        Self::over_http(client, actor, None, false)
+    }
+
+    /// A caller over HTTP, who has and may be given the refresh cookie.
+    #[must_use]
+    pub fn over_http(
+        client: Client,
+        actor: Actor,
+        refresh_cookie: Option<String>,
+        can_set_cookie: bool,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            client,
+            refresh_cookie,
+            actor: Mutex::new(actor),
+            set_cookie: Mutex::new(None),
+            can_set_cookie,
+        })
+    }
+
+    /// Who acts, as last read.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        *self.actor.lock()
+    }
+
+    /// Notes that the rights have been read again.
+    pub fn become_actor(&self, actor: Actor) {
+        *self.actor.lock() = actor;
+    }
+
+    /// Sends this `Set-Cookie` with the answer.
+    pub fn set_cookie(&self, cookie: String) {
+        *self.set_cookie.lock() = Some(cookie);
+    }
+
+    /// The `Set-Cookie` to send, once.
+    #[must_use]
+    pub fn take_cookie(&self) -> Option<String> {
+        self.set_cookie.lock().take()
+    }
+}
+
+/// What a resolver takes from its context.
+pub trait ContextExt<'a> {
+    /// The ports.
+    fn app(&self) -> &'a App;
+    /// The request.
+    fn caller(&self) -> &'a Caller;
+    /// Who acts.
+    fn actor(&self) -> Actor;
+    /// Who is signed in.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` when nobody is.
+    fn signed_in(&self) -> Result<SignedIn>;
+}
+
+impl<'a> ContextExt<'a> for Context<'a> {
+    fn app(&self) -> &'a App {
+        self.data_unchecked::<App>()
+    }
+
+    fn caller(&self) -> &'a Caller {
+        self.data_unchecked::<Arc<Caller>>()
+    }
+
+    fn actor(&self) -> Actor {
+        self.caller().actor()
+    }
+
+    fn signed_in(&self) -> Result<SignedIn> {
+        self.actor()
+            .signed_in()
+            .copied()
+            .ok_or(Error::Unauthenticated)
+    }
+}
+
+/// Who may call an operation or see a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, async_graphql::Enum)]
+pub enum Access {
+    /// Everybody.
+    Anyone,
+    /// Anyone when PUBLIC_READ is on, else who is signed in.
+    Reader,
+    /// Who is signed in.
+    SignedIn,
+    /// Who takes part in the chat session; admins too, to read.
+    Participant,
+    /// The owner of the thing, or an admin.
+    OwnerOrAdmin,
+    /// Admins.
+    Admin,
+}
+
+/// Who may call this operation or see this field.
+#[TypeDirective(name = "auth", location = "FieldDefinition")]
+pub fn auth(requires: Access) {}
+
+impl Access {
+    /// The rule as far as it does not depend on the thing: ownership and participation are the store's to judge.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` or `FORBIDDEN`.
+    pub fn permits(self, actor: &Actor, public_read: bool) -> Result<()> {
+        let passes = match self {
+            Self::Anyone => true,
+            Self::Reader => public_read || actor.signed_in().is_some(),
+            Self::SignedIn | Self::Participant | Self::OwnerOrAdmin => actor.signed_in().is_some(),
+            Self::Admin => actor.is_admin(),
+        };
+        match (passes, actor) {
+            (true, _) => Ok(()),
+            (false, Actor::Anonymous) => Err(Error::Unauthenticated),
+            (false, Actor::SignedIn(_)) => Err(Error::Forbidden),
+        }
+    }
+}
+
+impl Guard for Access {
+    async fn check(&self, ctx: &Context<'_>) -> async_graphql::Result<()> {
+        let public_read = ctx.app().config.public_read.is_on();
+        Ok(self.permits(&ctx.actor(), public_read)?)
+    }
+}

@@ -1,0 +1,145 @@
+//! Small values with an expiry, counted and claimed: rates, single-use tokens, and later views. In the process, or in
+//! Redis when several servers share them. What must survive a restart does not live here.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+
+use crate::{
+    clock::{Clock, Timestamp},
+    error::Result,
+};
+
+/// The port. Cheap to clone.
+#[derive(Clone)]
+pub struct Cache(Arc<Inner>);
+
+enum Inner {
+    InProcess(InProcess),
+}
+
+impl Cache {
+    /// A cache within this process, whose time is that of `clock`.
+    #[must_use]
+    pub fn in_process(clock: Clock) -> Self {
+        Self(Arc::new(Inner::InProcess(InProcess {
+            clock,
+            shelf: Mutex::default(),
+        })))
+    }
+
+    /// Adds one to the counter of `key`, which begins at zero and ends `window` after its first count.
+    /// Answers the new count and how long the window still lasts.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the cache is a server and away.
+    pub async fn count(&self, key: &str, window: Duration) -> Result<(u64, Duration)> {
+        let Inner::InProcess(cache) = &*self.0;
+        Ok(cache.count(key, window))
+    }
+
+    /// Keeps `value` under `key` for `lifetime`, in place of what was there.
+    ///
+    /// # Errors
+    /// As [`Cache::count`].
+    pub async fn put(&self, key: &str, value: Vec<u8>, lifetime: Duration) -> Result<()> {
+        let Inner::InProcess(cache) = &*self.0;
+        cache.put(key, value, lifetime);
+        Ok(())
+    }
+
+    /// Takes the value of `key` away. Of several who try at once, one gets it.
+    ///
+    /// # Errors
+    /// As [`Cache::count`].
+    pub async fn take(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        let Inner::InProcess(cache) = &*self.0;
+        Ok(cache.take(key))
+    }
+}
+
+struct InProcess {
+    clock: Clock,
+    shelf: Mutex<Shelf>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    entries: HashMap<String, Entry>,
+    /// When the shelf has grown to this many entries, those that have expired are swept out.
+    sweep_at: usize,
+}
+
+struct Entry {
+    ends: Timestamp,
+    value: Value,
+}
+
+enum Value {
+    Count(u64),
+    Bytes(Vec<u8>),
+}
+
+/// Below so many entries nothing is swept.
+const SWEEP_FROM: usize = 4_096;
+
+impl Shelf {
+    fn insert(&mut self, key: &str, entry: Entry, now: Timestamp) {
+        if self.entries.len() >= self.sweep_at.max(SWEEP_FROM) {
+            self.entries.retain(|_, e| e.ends > now);
+            // Sweeping costs as much as there is: doubling keeps it rare.
+            self.sweep_at = self.entries.len() * 2;
+        }
+        self.entries.insert(key.to_owned(), entry);
+    }
+}
+
+impl InProcess {
+    fn count(&self, key: &str, window: Duration) -> (u64, Duration) {
+        let now = self.clock.now();
+        let mut shelf = self.shelf.lock();
+        match shelf.entries.get_mut(key) {
+            Some(Entry {
+                ends,
+                value: Value::Count(count),
+            }) if *ends > now => {
+                *count += 1;
+                (*count, ends.since(now))
+            }
+            _ => {
+                shelf.insert(
+                    key,
+                    Entry {
+                        ends: now.after(window),
+                        value: Value::Count(1),
+                    },
+                    now,
+                );
+                (1, window)
+            }
+        }
+    }
+
+    fn put(&self, key: &str, value: Vec<u8>, lifetime: Duration) {
+        let now = self.clock.now();
+        self.shelf.lock().insert(
+            key,
+            Entry {
+                ends: now.after(lifetime),
+                value: Value::Bytes(value),
+            },
+            now,
+        );
+    }
+
+    fn take(&self, key: &str) -> Option<Vec<u8>> {
+        let now = self.clock.now();
+        match self.shelf.lock().entries.remove(key) {
+            Some(Entry {
+                ends,
+                value: Value::Bytes(bytes),
+            }) if ends > now => Some(bytes),
+            _ => None,
+        }
+    }
+}
