@@ -3,13 +3,13 @@
 //! The transports make a [`Caller`] once per request or socket operation; guards and stores read it. A guard on a root
 //! field is an error for who may not pass; a guarded field of a type is withheld: null, without an error.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
-use async_graphql::{Context, Guard, TypeDirective};
+use async_graphql::TypeDirective;
 use parking_lot::Mutex;
 
 use crate::{
-    app::App,
+    clock::{Clock, Timestamp},
     error::{Error, Language, Result},
     ids::{SignInId, UserId},
 };
@@ -166,42 +166,6 @@ impl Caller {
     }
 }
 
-/// What a resolver takes from its context.
-pub trait ContextExt<'a> {
-    /// The ports.
-    fn app(&self) -> &'a App;
-    /// The request.
-    fn caller(&self) -> &'a Caller;
-    /// Who acts.
-    fn actor(&self) -> Actor;
-    /// Who is signed in.
-    ///
-    /// # Errors
-    /// `UNAUTHENTICATED` when nobody is.
-    fn signed_in(&self) -> Result<SignedIn>;
-}
-
-impl<'a> ContextExt<'a> for Context<'a> {
-    fn app(&self) -> &'a App {
-        self.data_unchecked::<App>()
-    }
-
-    fn caller(&self) -> &'a Caller {
-        self.data_unchecked::<Arc<Caller>>()
-    }
-
-    fn actor(&self) -> Actor {
-        self.caller().actor()
-    }
-
-    fn signed_in(&self) -> Result<SignedIn> {
-        self.actor()
-            .signed_in()
-            .copied()
-            .ok_or(Error::Unauthenticated)
-    }
-}
-
 /// Who may call an operation or see a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, async_graphql::Enum)]
 pub enum Access {
@@ -243,9 +207,82 @@ impl Access {
     }
 }
 
-impl Guard for Access {
-    async fn check(&self, ctx: &Context<'_>) -> async_graphql::Result<()> {
-        let public_read = ctx.app().config.public_read.is_on();
-        Ok(self.permits(&ctx.actor(), public_read)?)
+/// Who the sign-in sessions speak for, remembered for a moment, so that not every request asks the database.
+///
+/// A change of rights on this server empties it at once ([`RightsCache::forget`]); what changes elsewhere shows when
+/// [`RIGHTS_LIFETIME`] is over, or earlier by the bus.
+pub struct RightsCache {
+    clock: Clock,
+    remembered: Mutex<Remembered>,
+}
+
+/// How long rights are remembered.
+pub const RIGHTS_LIFETIME: Duration = Duration::from_secs(1);
+/// Above so many sessions, those whose time is over are dropped.
+const SWEEP_RIGHTS_FROM: usize = 10_000;
+
+#[derive(Default)]
+struct Remembered {
+    sessions: HashMap<SignInId, (SignedIn, Timestamp)>,
+    /// Grows with every change of rights, so that what was read before a change is not kept after it.
+    changes: u64,
+}
+
+/// A moment in the history of rights: taken before the database is asked.
+#[derive(Clone, Copy)]
+pub struct AsOf(u64);
+
+impl RightsCache {
+    /// An empty cache.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            remembered: Mutex::default(),
+        }
+    }
+
+    /// Who `session` speaks for, or the moment to hand to [`RightsCache::remember`] after asking the database.
+    pub fn recall(&self, session: SignInId) -> Result<SignedIn, AsOf> {
+        let remembered = self.remembered.lock();
+        match remembered.sessions.get(&session) {
+            Some((signed_in, read_at)) if self.clock.now().since(*read_at) < RIGHTS_LIFETIME => {
+                Ok(*signed_in)
+            }
+            _ => Err(AsOf(remembered.changes)),
+        }
+    }
+
+    /// Keeps what the database said, unless rights have changed since it was asked.
+    pub fn remember(&self, signed_in: SignedIn, as_of: AsOf) {
+        let now = self.clock.now();
+        let mut remembered = self.remembered.lock();
+        if remembered.changes != as_of.0 {
+            return;
+        }
+        if remembered.sessions.len() >= SWEEP_RIGHTS_FROM {
+            remembered
+                .sessions
+                .retain(|_, (_, read_at)| now.since(*read_at) < RIGHTS_LIFETIME);
+        }
+        remembered
+            .sessions
+            .insert(signed_in.session, (signed_in, now));
+    }
+
+    /// Forgets all about `user`.
+    pub fn forget(&self, user: UserId) {
+        let mut remembered = self.remembered.lock();
+        remembered.changes += 1;
+        remembered
+            .sessions
+            .retain(|_, (signed_in, _)| signed_in.id != user);
+    }
+
+    /// Forgets everything, as after missed news.
+    pub fn forget_all(&self) {
+        let mut remembered = self.remembered.lock();
+        remembered.changes += 1;
+        remembered.sessions.clear();
     }
 }

@@ -1,8 +1,16 @@
 //! Every port, opened once from the configuration: what the whole program stands on.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use crate::{bus::Bus, cache::Cache, clock::Clock, config::Config, db::Db};
+use crate::{
+    access::RightsCache,
+    bus::Bus,
+    cache::Cache,
+    clock::Clock,
+    config::{Config, Fault},
+    db::Db,
+    error::{Error, Result},
+};
 
 /// All ports. Cheap to clone.
 #[derive(Clone)]
@@ -15,6 +23,7 @@ pub struct Ports {
     pub db: Db,
     pub cache: Cache,
     pub bus: Bus,
+    pub rights: RightsCache,
 }
 
 impl std::ops::Deref for App {
@@ -29,17 +38,39 @@ impl App {
     /// Opens every port that the configuration names, and brings the database up to date.
     ///
     /// # Errors
-    /// A sentence about the setting that does not work.
-    pub async fn open(config: Config, clock: Clock) -> anyhow::Result<Self> {
+    /// The setting that does not work.
+    pub async fn open(config: Config, clock: Clock) -> Result<Self, Fault> {
+        config.check()?;
         let db = Db::open(&config).await?;
         let cache = Cache::in_process(clock.clone());
         let bus = Bus::in_process();
+        let rights = RightsCache::new(clock.clone());
         Ok(Self(Arc::new(Ports {
             config,
             clock,
             db,
             cache,
             bus,
+            rights,
         })))
+    }
+
+    /// Counts an attempt at `what` by `who`, of which `limit` are allowed in `window`. With RATE_LIMITS off, all are.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` for the surplus.
+    pub async fn rate(&self, what: &str, who: &str, limit: u32, window: Duration) -> Result<()> {
+        if !self.config.rate_limits.is_on() {
+            return Ok(());
+        }
+        let (count, retry_after) = self
+            .cache
+            .count(&format!("rate:{what}:{who}"), window)
+            .await?;
+        if count > u64::from(limit) {
+            Err(Error::RateLimited { retry_after })
+        } else {
+            Ok(())
+        }
     }
 }

@@ -6,6 +6,24 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
+/// A setting that does not work, and why, in one sentence that never holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {sentence}")]
+pub struct Fault {
+    key: &'static str,
+    sentence: String,
+}
+
+impl Fault {
+    /// `key` is the setting's name in the environment.
+    pub fn new(key: &'static str, sentence: impl Into<String>) -> Self {
+        Self {
+            key,
+            sentence: sentence.into(),
+        }
+    }
+}
+
 /// A value that is never printed.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
@@ -368,25 +386,39 @@ impl Config {
     /// Rules that span several keys.
     ///
     /// # Errors
-    /// A sentence that begins with the key.
-    pub fn check(&self) -> Result<(), String> {
+    /// The first setting that does not fit the others.
+    pub fn check(&self) -> Result<(), Fault> {
         let database = self.database_url.expose();
-        let embedded = database.is_empty() || database.starts_with("sqlite:");
-        if !embedded && !database.starts_with("mysql:") {
-            return Err("DATABASE_URL: begins neither with sqlite:// nor with mysql://".to_owned());
+        if !self.is_embedded() && !database.starts_with("mysql:") {
+            return Err(Fault::new(
+                "DATABASE_URL",
+                "begins neither with sqlite:// nor with mysql://",
+            ));
         }
         match self.jwt_secret.expose().len() {
-            0 if !embedded => return Err(
-                "JWT_SECRET: is needed with a mysql:// DATABASE_URL; set at least 32 random bytes"
-                    .to_owned(),
-            ),
-            1..32 => return Err("JWT_SECRET: has fewer than 32 bytes".to_owned()),
+            0 if !self.is_embedded() => {
+                return Err(Fault::new(
+                    "JWT_SECRET",
+                    "is needed with a mysql:// DATABASE_URL; set at least 32 random bytes",
+                ));
+            }
+            1..32 => return Err(Fault::new("JWT_SECRET", "has fewer than 32 bytes")),
             _ => {}
         }
         if self.cookie_samesite == SameSite::None && !self.is_public_https() {
-            return Err("COOKIE_SAMESITE: none asks for an https PUBLIC_URL, since browsers refuse it otherwise".to_owned());
+            return Err(Fault::new(
+                "COOKIE_SAMESITE",
+                "none asks for an https PUBLIC_URL, since browsers refuse it otherwise",
+            ));
         }
         Ok(())
+    }
+
+    /// Whether the database lives in this process.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        let database = self.database_url.expose();
+        database.is_empty() || database.starts_with("sqlite:")
     }
 
     /// Whether people reach this server by https.
@@ -398,7 +430,7 @@ impl Config {
             .is_some_and(|url| url.scheme() == "https")
     }
 
-    /// Every setting as `KEY: value` would be printed in a log, secrets redacted.
+    /// Every key with its default and what it is for, as `.env-example` lists them.
     #[must_use]
     pub fn keys() -> Vec<(String, String, String)> {
         let command = <Self as Args>::augment_args(clap::Command::new("madang"));

@@ -1,12 +1,14 @@
 //! madang (마당, the yard where a village meets): a community backend in one binary, behind one GraphQL schema.
 //!
-//! Imports only go down: `main` → `server` → a feature's `graphql` → its `store` → its rules (`mod.rs`) → `app`,
-//! `access` → the ports (`db`, `cache`, `bus`) → `config`, `error`, `ids`, `clock`. docs/ARCHITECTURE.md has the picture.
+//! Imports only go down: `main` → `server` → a feature's `graphql` → its `store` → its rules (`mod.rs`) → `context`,
+//! `loader`, `app`, `access` → the ports (`db`, `cache`, `bus`) → `config`, `error`, `ids`, `clock`. docs/ARCHITECTURE.md has the picture.
 
 pub mod server;
 
 pub mod access;
 pub mod app;
+pub mod context;
+pub mod loader;
 
 pub mod bus;
 pub mod cache;
@@ -14,5 +16,7 @@ pub mod db;
 
 pub mod clock;
 pub mod config;
+pub mod connection;
 pub mod error;
 pub mod ids;
+pub mod text;

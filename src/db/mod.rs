@@ -1,9 +1,188 @@
-//! The relational port (being built).
-use crate::config::Config;
+//! The relational port: SQLite in this process, or MySQL/MariaDB. Chosen once by `DATABASE_URL`; nobody above asks which.
+//!
+//! A store hands a closure to [`Db::read`] or [`Db::write`]. It runs on a thread that may block, on one connection, and
+//! writes its statements once, inside [`on!`], for both engines.
+
+pub mod dialect;
+mod migrations;
+mod mysql;
+mod sqlite;
+pub mod tables;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use diesel::{
+    connection::{Connection, InstrumentationEvent},
+    result::{DatabaseErrorKind, Error as DieselError},
+    sqlite::SqliteConnection,
+};
+
+pub use mysql::MysqlConnection;
+
+use crate::{
+    config::{Config, Fault},
+    error::{Error, Result, Violation},
+};
+
+/// A connection to either engine.
+pub enum Conn {
+    Sqlite(SqliteConnection),
+    Mysql(MysqlConnection),
+}
+
+/// Writes an expression once that is type-checked and run for the engine at hand: `on!(conn, |c| users::table.load(c))`.
+/// Inside, `DB` is the engine's diesel backend, as `into_boxed::<DB>()` asks for it.
+#[macro_export]
+macro_rules! on {
+    ($conn:expr, |$c:ident| $body:expr) => {
+        match $conn {
+            $crate::db::Conn::Sqlite($c) => {
+                #[allow(dead_code, reason = "not every expression names its backend")]
+                type DB = diesel::sqlite::Sqlite;
+                $body
+            }
+            $crate::db::Conn::Mysql($c) => {
+                #[allow(dead_code, reason = "not every expression names its backend")]
+                type DB = diesel::mysql::Mysql;
+                $body
+            }
+        }
+    };
+}
+pub use on;
+
+/// The port. Cheap to clone.
 #[derive(Clone)]
-pub struct Db;
-impl Db {
-    pub async fn open(_config: &Config) -> anyhow::Result<Self> {
-        Ok(Self)
+pub struct Db(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    statements: Statements,
+}
+
+enum Engine {
+    Sqlite(sqlite::Sqlite),
+    Mysql(mysql::Mysql),
+}
+
+/// Counts the statements that ran, on all connections.
+#[derive(Clone, Default)]
+struct Statements(Arc<AtomicU64>);
+
+impl Statements {
+    fn watch(&self, conn: &mut impl Connection) {
+        let count = Arc::clone(&self.0);
+        conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+            if let InstrumentationEvent::StartQuery { query, .. } = event {
+                count.fetch_add(1, Ordering::Relaxed);
+                tracing::trace!(target: "madang::sql", %query);
+            }
+        });
     }
+}
+
+impl Db {
+    /// Opens the database that `config` names and brings its tables up to date.
+    ///
+    /// # Errors
+    /// A sentence about `DATABASE_URL` when there is no database to be had there.
+    pub async fn open(config: &Config) -> Result<Self, Fault> {
+        let statements = Statements::default();
+        let engine = if config.database_url.expose().starts_with("mysql:") {
+            Engine::Mysql(mysql::Mysql::open(config, &statements).await?)
+        } else {
+            Engine::Sqlite(sqlite::Sqlite::open(config, &statements)?)
+        };
+        Ok(Self(Arc::new(Inner { engine, statements })))
+    }
+
+    /// Runs `work` on a connection that sees all that was committed. It cannot write.
+    /// Dropped before it began, it does not run.
+    ///
+    /// # Errors
+    /// What `work` fails with; `UNAVAILABLE` when the database cannot be reached.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        match &self.0.engine {
+            Engine::Sqlite(sqlite) => sqlite.read(work).await,
+            Engine::Mysql(mysql) => mysql.read(work).await,
+        }
+    }
+
+    /// Runs `work` in a transaction that is committed when it succeeds and rolled back when it fails or panics.
+    /// Who waits for the answer and goes away stops nothing that has begun; before that, nothing begins.
+    /// `work` may run again when the engine gives up a deadlock, so it does nothing but statements.
+    ///
+    /// # Errors
+    /// What `work` or the commit fails with; `UNAVAILABLE` when the database cannot be reached.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        match &self.0.engine {
+            Engine::Sqlite(sqlite) => sqlite.write(work).await,
+            Engine::Mysql(mysql) => mysql.write(work).await,
+        }
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when it does not.
+    pub async fn ping(&self) -> Result<()> {
+        use diesel::RunQueryDsl;
+        self.read(|conn| {
+            on!(conn, |c| diesel::sql_query("SELECT 1").execute(c))?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// How many statements have run since the start.
+    #[must_use]
+    pub fn statements(&self) -> u64 {
+        self.0.statements.0.load(Ordering::Relaxed)
+    }
+}
+
+const UNAVAILABLE: Error = Error::Unavailable {
+    backend: "database",
+};
+
+impl From<DieselError> for Error {
+    fn from(error: DieselError) -> Self {
+        let away = match &error {
+            DieselError::NotFound => return Self::NotFound,
+            DieselError::BrokenTransactionManager => true,
+            DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _) => true,
+            DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) => {
+                dialect::is_away(info.message())
+            }
+            _ => false,
+        };
+        if away {
+            tracing::warn!(%error, "the database is away");
+            UNAVAILABLE
+        } else {
+            Self::internal(error)
+        }
+    }
+}
+
+/// The field whose unique column the insert or update ran into: what a look-up before the write cannot rule out when
+/// several servers write. `columns` pairs a column's name, as messages of both engines hold it, with the input's field.
+#[must_use]
+pub fn taken(error: &DieselError, columns: &[(&str, &str)]) -> Option<Violation> {
+    let DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info) = error else {
+        return None;
+    };
+    let (_, field) = columns
+        .iter()
+        .find(|(column, _)| info.message().contains(column))?;
+    Some(crate::error::Rule::Taken.at(*field))
 }

@@ -1,0 +1,3 @@
+DROP TABLE refresh_tokens;
+DROP TABLE sign_in_sessions;
+DROP TABLE users;

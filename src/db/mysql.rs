@@ -1,0 +1,177 @@
+//! MySQL and MariaDB through the pure-Rust driver: a pool of connections, each used from a thread that may block.
+
+use std::time::Duration;
+
+use diesel::{
+    connection::{Connection, TransactionManager},
+    result::{DatabaseErrorKind, Error as DieselError},
+};
+use diesel_async::{
+    AsyncConnection, AsyncMysqlConnection, SimpleAsyncConnection,
+    async_connection_wrapper::AsyncConnectionWrapper,
+    pooled_connection::{
+        AsyncDieselConnectionManager, ManagerConfig,
+        deadpool::{Object, Pool},
+    },
+};
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
+
+use super::{Conn, Statements, UNAVAILABLE, migrations, sqlite::run_guarded};
+use crate::{
+    config::{Config, Fault},
+    error::{Error, Result},
+};
+
+/// A connection of the pool, with diesel's blocking interface.
+pub type MysqlConnection = AsyncConnectionWrapper<Object<AsyncMysqlConnection>>;
+
+/// Connections a server holds at most.
+const POOL_SIZE: usize = 16;
+/// How long an operation waits for one of them before it is `UNAVAILABLE`.
+const POOL_WAIT: Duration = Duration::from_secs(5);
+/// How often a transaction runs that the engine breaks off for another's sake.
+const ATTEMPTS: u32 = 5;
+
+pub(super) struct Mysql {
+    pool: Pool<AsyncMysqlConnection>,
+    statements: Statements,
+}
+
+impl Mysql {
+    pub(super) async fn open(config: &Config, statements: &Statements) -> Result<Self, Fault> {
+        let seconds = config.limits.request_time.as_secs();
+        let mut manager = ManagerConfig::default();
+        manager.custom_setup = Box::new(move |url| {
+            let url = url.to_owned();
+            async move {
+                let mut conn = AsyncMysqlConnection::establish(&url).await?;
+                conn.batch_execute(&session_settings(seconds))
+                    .await
+                    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+                Ok(conn)
+            }
+            .boxed()
+        });
+        let manager =
+            AsyncDieselConnectionManager::new_with_config(config.database_url.expose(), manager);
+        let pool = Pool::builder(manager)
+            .max_size(POOL_SIZE)
+            .runtime(deadpool::Runtime::Tokio1)
+            .wait_timeout(Some(POOL_WAIT))
+            .create_timeout(Some(POOL_WAIT))
+            .build()
+            .map_err(|e| Fault::new("DATABASE_URL", e.to_string()))?;
+        let mysql = Self {
+            pool,
+            statements: statements.clone(),
+        };
+
+        let conn = mysql
+            .pool
+            .get()
+            .await
+            .map_err(|e| Fault::new("DATABASE_URL", format!("cannot connect: {e}")))?;
+        let migrated = tokio::task::spawn_blocking(move || {
+            migrations::run_mysql(&mut AsyncConnectionWrapper::from(conn))
+        });
+        match migrated.await {
+            Ok(Ok(())) => Ok(mysql),
+            Ok(Err(e)) => Err(Fault::new(
+                "DATABASE_URL",
+                format!("cannot bring the tables up to date: {e}"),
+            )),
+            Err(e) => Err(Fault::new("DATABASE_URL", e.to_string())),
+        }
+    }
+
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.with_connection(move |conn| work(conn)).await
+    }
+
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.with_connection(move |conn| {
+            let mut attempt = 1;
+            loop {
+                match transact(conn, &work) {
+                    Err(Error::Internal(cause)) if attempt < ATTEMPTS && is_deadlock(&*cause) => {
+                        attempt += 1
+                    }
+                    done => return done,
+                }
+            }
+        })
+        .await
+    }
+
+    async fn with_connection<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let conn = self.pool.get().await.map_err(|error| {
+            tracing::warn!(%error, "no connection to the database");
+            UNAVAILABLE
+        })?;
+        let mut conn = AsyncConnectionWrapper::from(conn);
+        self.statements.watch(&mut conn);
+        let (reply, answer) = oneshot::channel();
+        tokio::task::spawn_blocking(move || {
+            if !reply.is_closed() {
+                let _ = reply.send(work(&mut Conn::Mysql(conn)));
+            }
+        });
+        answer.await.map_err(|_| UNAVAILABLE)?
+    }
+}
+
+/// READ COMMITTED, since stores lock what they rely on; strict, so that nothing is cut silently; no statement runs on
+/// after its request has timed out. MariaDB and MySQL name that last setting differently, so an executable comment
+/// picks: `/*M! … */` is read by MariaDB alone.
+fn session_settings(seconds: u64) -> String {
+    format!(
+        "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO', \
+         innodb_lock_wait_timeout = 5 /*M! , max_statement_time = {seconds} */; \
+         SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+    )
+}
+
+fn transact<T>(conn: &mut Conn, work: &impl Fn(&mut Conn) -> Result<T>) -> Result<T> {
+    type Manager = <MysqlConnection as Connection>::TransactionManager;
+    fn inner(conn: &mut Conn) -> Result<&mut MysqlConnection> {
+        match conn {
+            Conn::Mysql(conn) => Ok(conn),
+            Conn::Sqlite(_) => Err(UNAVAILABLE),
+        }
+    }
+    Manager::begin_transaction(inner(conn)?)?;
+    match run_guarded(|| work(conn)) {
+        Ok(value) => {
+            Manager::commit_transaction(inner(conn)?)?;
+            Ok(value)
+        }
+        Err(error) => {
+            if let Err(rollback) = Manager::rollback_transaction(inner(conn)?) {
+                tracing::warn!(error = %rollback, "a rollback failed; the connection is given up");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Deadlocks (1213) and lock waits that took too long (1205): the engine's advice is to try again.
+fn is_deadlock(cause: &(dyn std::error::Error + 'static)) -> bool {
+    match cause.downcast_ref::<DieselError>() {
+        Some(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => true,
+        Some(DieselError::DatabaseError(_, info)) => {
+            info.message().contains("Deadlock found")
+                || info.message().contains("Lock wait timeout")
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,237 @@
+//! SQLite in this process: one thread that writes and commits in groups, several connections that read.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use diesel::{Connection, RunQueryDsl, connection::SimpleConnection, sqlite::SqliteConnection};
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::{Conn, Statements, UNAVAILABLE, migrations};
+use crate::{
+    config::{Config, Fault, Synchronous},
+    error::{Error, Result},
+};
+
+/// Connections that read. More than a machine has cores only queue at the disk.
+const READERS: usize = 4;
+/// A group commit takes no more members than this, nor waits longer than [`GROUP_TIME`] for them: the first one waits
+/// for the last one's work.
+const GROUP_SIZE: usize = 64;
+const GROUP_TIME: Duration = Duration::from_millis(5);
+
+pub(super) struct Sqlite {
+    jobs: mpsc::Sender<Job>,
+    readers: Arc<Readers>,
+}
+
+struct Readers {
+    idle: Mutex<Vec<Conn>>,
+    free: Semaphore,
+}
+
+/// One write. It runs inside a savepoint and says what became of it.
+type Job = Box<dyn FnOnce(&mut Conn) -> Outcome + Send>;
+
+enum Outcome {
+    /// Nobody waits for it any more, so it did not run.
+    Dropped,
+    /// To be rolled back; the answer has gone out.
+    Failed,
+    /// To be kept. The answer goes out when the commit has succeeded or failed.
+    Kept(Answer),
+}
+
+type Answer = Box<dyn FnOnce(Result<()>) + Send>;
+
+impl Sqlite {
+    pub(super) fn open(config: &Config, statements: &Statements) -> Result<Self, Fault> {
+        let path = path_of(config);
+        let fault = |message: String| Fault::new("DATABASE_URL", message);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|e| fault(format!("cannot make the folder {}: {e}", folder.display())))?;
+        }
+        let connect = |pragmas: &str| {
+            connect(&path, pragmas)
+                .map_err(|e| fault(format!("cannot open {}: {e}", path.display())))
+        };
+
+        let synchronous = match config.sqlite_synchronous {
+            Synchronous::Full => "FULL",
+            Synchronous::Normal => "NORMAL",
+        };
+        let mut writer = connect(&format!(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON;"
+        ))?;
+        migrations::run_sqlite(&mut writer)
+            .map_err(|e| fault(format!("cannot bring {} up to date: {e}", path.display())))?;
+        statements.watch(&mut writer);
+
+        let mut idle = Vec::with_capacity(READERS);
+        for _ in 0..READERS {
+            let mut reader = connect("PRAGMA query_only = ON;")?;
+            statements.watch(&mut reader);
+            idle.push(Conn::Sqlite(reader));
+        }
+        let readers = Arc::new(Readers {
+            idle: Mutex::new(idle),
+            free: Semaphore::new(READERS),
+        });
+
+        let (jobs, queue) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || write_until_closed(Conn::Sqlite(writer), &queue))
+            .map_err(|e| fault(format!("cannot start the thread that writes: {e}")))?;
+        Ok(Self { jobs, readers })
+    }
+
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let readers = Arc::clone(&self.readers);
+        let permit = readers.free.acquire().await.map_err(Error::internal)?;
+        permit.forget();
+        // From here on the connection's way back is the guard's business, whatever becomes of the waiting future.
+        let mut lent = Lent {
+            conn: readers.idle.lock().pop(),
+            readers: Arc::clone(&readers),
+        };
+        let task = tokio::task::spawn_blocking(move || match &mut lent.conn {
+            Some(conn) => work(conn),
+            None => Err(UNAVAILABLE),
+        });
+        task.await.map_err(Error::internal)?
+    }
+
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |conn| {
+            if reply.is_closed() {
+                return Outcome::Dropped;
+            }
+            match run_guarded(|| work(conn)) {
+                Ok(value) => Outcome::Kept(Box::new(move |committed| {
+                    // Who hung up in the meantime does not hear of it; the write stands all the same.
+                    let _ = reply.send(committed.map(|()| value));
+                })),
+                Err(error) => {
+                    let _ = reply.send(Err(error));
+                    Outcome::Failed
+                }
+            }
+        });
+        self.jobs.send(job).map_err(|_| UNAVAILABLE)?;
+        answer.await.map_err(|_| UNAVAILABLE)?
+    }
+}
+
+/// A reader that goes back when this is dropped.
+struct Lent {
+    conn: Option<Conn>,
+    readers: Arc<Readers>,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            self.readers.idle.lock().push(conn);
+        }
+        self.readers.free.add_permits(1);
+    }
+}
+
+fn path_of(config: &Config) -> PathBuf {
+    let url = config.database_url.expose();
+    match url
+        .strip_prefix("sqlite://")
+        .or_else(|| url.strip_prefix("sqlite:"))
+    {
+        Some(path) if !path.is_empty() => PathBuf::from(path),
+        _ => config.volume_dir.join("database").join("madang.sqlite"),
+    }
+}
+
+fn connect(path: &Path, pragmas: &str) -> Result<SqliteConnection, Box<dyn std::error::Error>> {
+    let path = path.to_str().ok_or("the path is not UTF-8")?;
+    let mut conn = SqliteConnection::establish(path)?;
+    conn.batch_execute("PRAGMA busy_timeout = 5000;")?;
+    conn.batch_execute(pragmas)?;
+    Ok(conn)
+}
+
+/// Runs `work`; a panic becomes an error, and the savepoint around it takes back what it did.
+pub(super) fn run_guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Error::internal("a panic inside a transaction")))
+}
+
+fn write_until_closed(mut conn: Conn, queue: &mpsc::Receiver<Job>) {
+    while let Ok(first) = queue.recv() {
+        write_group(&mut conn, first, queue);
+    }
+}
+
+/// Begins a transaction, runs `first` and what else waits, commits, and only then answers.
+fn write_group(conn: &mut Conn, first: Job, queue: &mpsc::Receiver<Job>) {
+    if let Err(error) = execute(conn, "BEGIN IMMEDIATE") {
+        // Running it would write outside a transaction; dropping it answers UNAVAILABLE.
+        tracing::error!(%error, "cannot begin to write");
+        return;
+    }
+    let begun = Instant::now();
+    let mut answers = Vec::new();
+    let mut next = Some(first);
+    while let Some(job) = next {
+        match run_in_savepoint(conn, job) {
+            Ok(Outcome::Kept(answer)) => answers.push(answer),
+            Ok(Outcome::Dropped | Outcome::Failed) => {}
+            Err(error) => {
+                tracing::error!(%error, "a savepoint failed, the group is taken back");
+                return give_up(conn, answers, &error);
+            }
+        }
+        let room = answers.len() < GROUP_SIZE && begun.elapsed() < GROUP_TIME;
+        next = if room { queue.try_recv().ok() } else { None };
+    }
+    match execute(conn, "COMMIT") {
+        Ok(()) => answers.into_iter().for_each(|answer| answer(Ok(()))),
+        Err(error) => {
+            tracing::error!(%error, "a commit failed");
+            give_up(conn, answers, &error);
+        }
+    }
+}
+
+fn run_in_savepoint(conn: &mut Conn, job: Job) -> Result<Outcome> {
+    execute(conn, "SAVEPOINT job")?;
+    let outcome = job(conn);
+    if !matches!(outcome, Outcome::Kept(_)) {
+        execute(conn, "ROLLBACK TO job")?;
+    }
+    execute(conn, "RELEASE job")?;
+    Ok(outcome)
+}
+
+fn give_up(conn: &mut Conn, answers: Vec<Answer>, error: &Error) {
+    // Fails where SQLite has rolled back by itself, as after a full disk.
+    if let Err(error) = execute(conn, "ROLLBACK") {
+        tracing::warn!(%error, "nothing was left to roll back");
+    }
+    for answer in answers {
+        answer(Err(error.clone()));
+    }
+}
+
+fn execute(conn: &mut Conn, statement: &'static str) -> Result<()> {
+    super::on!(conn, |c| diesel::sql_query(statement).execute(c))?;
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! The tables, as diesel sees them on both engines. The migrations make them; a test holds the two together.
+//! Instants are microseconds since 1970 (UTC), ids the 16 bytes of a UUIDv7; a `…_key` is its text after NFKC and case
+//! folding, so that every engine agrees on what is the same name.
+
+use diesel::{allow_tables_to_appear_in_same_query, joinable, table};
+
+table! {
+    /// Accounts.
+    users (id) {
+        id -> Binary,
+        name -> Text,
+        name_key -> Text,
+        email -> Text,
+        email_key -> Text,
+        /// Argon2id in PHC string format.
+        password_hash -> Text,
+        /// 0 user, 1 admin.
+        role -> SmallInt,
+        is_banned -> Bool,
+        ban_reason -> Nullable<Text>,
+        joined_at -> BigInt,
+        updated_at -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    /// Devices that are signed in. A deleted row is an ended right.
+    sign_in_sessions (id) {
+        id -> Binary,
+        user_id -> Binary,
+        created_at -> BigInt,
+        last_used_at -> BigInt,
+        expires_at -> BigInt,
+        user_agent -> Nullable<Text>,
+        ip -> Nullable<Text>,
+    }
+}
+
+table! {
+    /// Refresh tokens, the used ones too: one that comes back late gives a thief away.
+    refresh_tokens (hash) {
+        /// SHA-256 of the token.
+        hash -> Binary,
+        session_id -> Binary,
+        expires_at -> BigInt,
+        /// When it was first exchanged for a successor.
+        rotated_at -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    /// Boards.
+    boards (id) {
+        id -> Binary,
+        name -> Text,
+        name_key -> Text,
+        information -> Text,
+        /// Public; else only for users with a grant.
+        is_visible -> Bool,
+        /// In service; else only for admins.
+        is_available -> Bool,
+        /// Visible posts.
+        post_count -> Integer,
+        created_at -> BigInt,
+        updated_at -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    /// Who may enter which private board.
+    board_grants (board_id, user_id) {
+        board_id -> Binary,
+        user_id -> Binary,
+        granted_at -> BigInt,
+    }
+}
+
+table! {
+    /// Posts.
+    posts (id) {
+        id -> Binary,
+        board_id -> Binary,
+        /// Null once the account is deleted.
+        author_id -> Nullable<Binary>,
+        title -> Text,
+        content -> Text,
+        /// Else for its author and admins only.
+        is_visible -> Bool,
+        /// Visible comments.
+        comment_count -> Integer,
+        created_at -> BigInt,
+        updated_at -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    /// Comments on posts.
+    comments (id) {
+        id -> Binary,
+        post_id -> Binary,
+        /// Null once the account is deleted.
+        author_id -> Nullable<Binary>,
+        content -> Text,
+        /// Else for its author and admins only.
+        is_visible -> Bool,
+        created_at -> BigInt,
+        updated_at -> Nullable<BigInt>,
+    }
+}
+
+joinable!(sign_in_sessions -> users (user_id));
+joinable!(refresh_tokens -> sign_in_sessions (session_id));
+joinable!(board_grants -> users (user_id));
+joinable!(board_grants -> boards (board_id));
+joinable!(posts -> boards (board_id));
+joinable!(comments -> posts (post_id));
+allow_tables_to_appear_in_same_query!(
+    users,
+    sign_in_sessions,
+    refresh_tokens,
+    boards,
+    board_grants,
+    posts,
+    comments
+);

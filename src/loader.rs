@@ -1,0 +1,103 @@
+//! Batches: what the items of a list ask for one by one is read with one statement.
+//!
+//! async-graphql polls all fields of one level before it polls any of them again. So a field notes its key, lets the
+//! executor have one round ([`tokio::task::yield_now`] wakes after the whole task was polled), and by then all its
+//! siblings have noted theirs: whoever comes first reads for all. The library's own `DataLoader` waits a millisecond
+//! and spawns a task for the same.
+
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    hash::Hash,
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::{
+    access::Actor,
+    app::App,
+    error::{Error, Result},
+};
+
+/// Something that is read for many keys at once.
+pub trait Batch: Send + Sync + 'static {
+    type Key: Clone + Eq + Hash + Send + Sync + 'static;
+    type Value: Clone + Send + Sync + 'static;
+
+    /// What `actor` may have of `keys`. Keys that lead to nothing are left out.
+    fn load(
+        app: &App,
+        actor: Actor,
+        keys: Vec<Self::Key>,
+    ) -> impl Future<Output = Result<HashMap<Self::Key, Self::Value>>> + Send;
+}
+
+/// The batches of one request.
+#[derive(Default)]
+pub struct Loaders(Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+
+/// What gathers until it is read.
+struct Gathering<B: Batch>(Mutex<Waiting<B>>);
+
+type Reply<B> = oneshot::Sender<Result<Option<<B as Batch>::Value>>>;
+type Waiting<B> = HashMap<<B as Batch>::Key, Vec<Reply<B>>>;
+
+impl Loaders {
+    /// The value of `key`, read together with what else is asked for in this round.
+    ///
+    /// # Errors
+    /// Those of [`Batch::load`], to all who asked.
+    pub async fn load<B: Batch>(
+        &self,
+        app: &App,
+        actor: Actor,
+        key: B::Key,
+    ) -> Result<Option<B::Value>> {
+        let gathering = self.gathering::<B>();
+        loop {
+            let (reply, answer) = oneshot::channel();
+            gathering
+                .0
+                .lock()
+                .entry(key.clone())
+                .or_default()
+                .push(reply);
+            tokio::task::yield_now().await;
+
+            let batch = std::mem::take(&mut *gathering.0.lock());
+            if !batch.is_empty() {
+                let loaded = B::load(app, actor, batch.keys().cloned().collect()).await;
+                hand_out::<B>(batch, loaded);
+            }
+            // An error means that the field which read for all was dropped meanwhile: ask again.
+            if let Ok(answer) = answer.await {
+                return answer;
+            }
+        }
+    }
+
+    fn gathering<B: Batch>(&self) -> Arc<Gathering<B>> {
+        let mut all = self.0.lock();
+        let entry = all
+            .entry(TypeId::of::<B>())
+            .or_insert_with(|| Arc::new(Gathering::<B>(Mutex::default())));
+        Arc::clone(entry)
+            .downcast()
+            .unwrap_or_else(|_| unreachable!("the key is the type"))
+    }
+}
+
+fn hand_out<B: Batch>(batch: Waiting<B>, loaded: Result<HashMap<B::Key, B::Value>>) {
+    for (key, replies) in batch {
+        let answer: Result<Option<B::Value>, Error> = match &loaded {
+            Ok(values) => Ok(values.get(&key).cloned()),
+            Err(error) => Err(error.clone()),
+        };
+        for reply in replies {
+            // Who does not listen any more was dropped with its field.
+            let _ = reply.send(answer.clone());
+        }
+    }
+}
