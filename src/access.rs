@@ -6,6 +6,15 @@
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use async_graphql::TypeDirective;
+use diesel::{
+    backend::Backend,
+    deserialize::{self, FromSql, FromSqlRow},
+    expression::AsExpression,
+    mysql::Mysql,
+    serialize::{self, Output, ToSql},
+    sql_types::SmallInt,
+    sqlite::Sqlite,
+};
 use parking_lot::Mutex;
 
 use crate::{
@@ -15,12 +24,47 @@ use crate::{
 };
 
 /// What a user may do in general.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, async_graphql::Enum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, async_graphql::Enum, AsExpression, FromSqlRow)]
+#[diesel(sql_type = SmallInt)]
 pub enum Role {
     /// Everybody who signed up.
     User,
     /// Who runs the place.
     Admin,
+}
+
+impl Role {
+    const fn number(self) -> &'static i16 {
+        match self {
+            Self::User => &0,
+            Self::Admin => &1,
+        }
+    }
+}
+
+impl ToSql<SmallInt, Sqlite> for Role {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        <i16 as ToSql<SmallInt, Sqlite>>::to_sql(self.number(), out)
+    }
+}
+
+impl ToSql<SmallInt, Mysql> for Role {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Mysql>) -> serialize::Result {
+        <i16 as ToSql<SmallInt, Mysql>>::to_sql(self.number(), out)
+    }
+}
+
+impl<DB: Backend> FromSql<SmallInt, DB> for Role
+where
+    i16: FromSql<SmallInt, DB>,
+{
+    fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
+        match i16::from_sql(value)? {
+            0 => Ok(Self::User),
+            1 => Ok(Self::Admin),
+            other => Err(format!("{other} is no role").into()),
+        }
+    }
 }
 
 /// Somebody who is signed in.
@@ -74,26 +118,6 @@ impl Actor {
     pub fn owns(&self, owner: Option<UserId>) -> bool {
         self.is_admin() || (owner.is_some() && self.id() == owner)
     }
-
-    /// # Errors
-    /// [`Error::Withheld`] for who is neither an admin nor the user `owner`.
-    pub fn owner_or_admin(&self, owner: Option<UserId>) -> Result<()> {
-        if self.owns(owner) {
-            Ok(())
-        } else {
-            Err(Error::Withheld)
-        }
-    }
-
-    /// # Errors
-    /// [`Error::Withheld`] for who is not an admin.
-    pub fn admin(&self) -> Result<()> {
-        if self.is_admin() {
-            Ok(())
-        } else {
-            Err(Error::Withheld)
-        }
-    }
 }
 
 /// Where a request comes from.
@@ -113,6 +137,8 @@ pub struct Caller {
     /// The refresh token of the request's cookie.
     pub refresh_cookie: Option<String>,
     actor: Mutex<Actor>,
+    /// Who has just proved to be this user, by signing up or logging in, sees in the answer what the owner sees.
+    proved: Mutex<Option<UserId>>,
     /// `Set-Cookie` of the answer.
     set_cookie: Mutex<Option<String>>,
     /// Whether the answer can still carry headers: not over a WebSocket.
@@ -137,7 +163,7 @@ impl Caller {
         Arc::new(Self {
             client,
             refresh_cookie,
-            actor: Mutex::new(actor),
+            actor: Mutex::new(actor), proved: Mutex::new(None),
             set_cookie: Mutex::new(None),
             can_set_cookie,
         })
@@ -152,6 +178,24 @@ impl Caller {
     /// Notes that the rights have been read again.
     pub fn become_actor(&self, actor: Actor) {
         *self.actor.lock() = actor;
+    }
+
+    /// Notes that the caller has proved to be `user`, without acting as that user yet.
+    pub fn proved_to_be(&self, user: UserId) {
+        *self.proved.lock() = Some(user);
+    }
+
+    /// # Errors
+    /// [`Error::Withheld`] for who is neither an admin nor the user `owner`.
+    pub fn owner_or_admin(&self, owner: Option<UserId>) -> Result<()> {
+        let has_proved = owner.is_some() && *self.proved.lock() == owner;
+        if has_proved || self.actor().owns(owner) { Ok(()) } else { Err(Error::Withheld) }
+    }
+
+    /// # Errors
+    /// [`Error::Withheld`] for who is not an admin.
+    pub fn admin(&self) -> Result<()> {
+        if self.actor().is_admin() { Ok(()) } else { Err(Error::Withheld) }
     }
 
     /// Sends this `Set-Cookie` with the answer.

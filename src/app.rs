@@ -1,6 +1,6 @@
 //! Every port, opened once from the configuration: what the whole program stands on.
 
-use std::{sync::Arc, time::Duration};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use crate::{
     access::RightsCache,
@@ -10,6 +10,7 @@ use crate::{
     config::{Config, Fault},
     db::Db,
     error::{Error, Result},
+    hashing::Hashing,
 };
 
 /// All ports. Cheap to clone.
@@ -24,6 +25,9 @@ pub struct Ports {
     pub cache: Cache,
     pub bus: Bus,
     pub rights: RightsCache,
+    pub hashing: Hashing,
+    /// What signs access tokens.
+    pub jwt_secret: Vec<u8>,
 }
 
 impl std::ops::Deref for App {
@@ -41,17 +45,16 @@ impl App {
     /// The setting that does not work.
     pub async fn open(config: Config, clock: Clock) -> Result<Self, Fault> {
         config.check()?;
-        let db = Db::open(&config).await?;
-        let cache = Cache::in_process(clock.clone());
-        let bus = Bus::in_process();
-        let rights = RightsCache::new(clock.clone());
+        let jwt_secret = jwt_secret(&config)?;
         Ok(Self(Arc::new(Ports {
+            db: Db::open(&config).await?,
+            cache: Cache::in_process(clock.clone()),
+            bus: Bus::in_process(),
+            rights: RightsCache::new(clock.clone()),
+            hashing: Hashing::default(),
+            jwt_secret,
             config,
             clock,
-            db,
-            cache,
-            bus,
-            rights,
         })))
     }
 
@@ -73,4 +76,30 @@ impl App {
             Ok(())
         }
     }
+}
+
+/// The configured secret; on embedded stores, without one, a secret of this folder's own that is made on the first start.
+fn jwt_secret(config: &Config) -> Result<Vec<u8>, Fault> {
+    let configured = config.jwt_secret.expose();
+    if !configured.is_empty() {
+        return Ok(configured.as_bytes().to_vec());
+    }
+    let path = config.volume_dir.join("jwt-secret");
+    let fault = |e: std::io::Error| Fault::new("VOLUME_DIR", format!("cannot keep a secret in {}: {e}", path.display()));
+    std::fs::create_dir_all(&config.volume_dir).map_err(fault)?;
+    match std::fs::read(&path) {
+        Ok(secret) if secret.len() >= 32 => return Ok(secret),
+        Ok(_) => return Err(Fault::new("VOLUME_DIR", format!("{} is damaged: it has fewer than 32 bytes; delete it to have it made anew, which ends all access tokens", path.display()))),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(fault(e)),
+    }
+    let mut secret = vec![0; 32];
+    getrandom::fill(&mut secret).map_err(|e| Fault::new("JWT_SECRET", format!("the system has no random numbers: {e}")))?;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&path).map_err(fault)?;
+    file.write_all(&secret).and_then(|()| file.sync_all()).map_err(fault)?;
+    Ok(secret)
 }

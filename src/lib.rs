@@ -5,6 +5,8 @@
 
 pub mod server;
 
+pub mod accounts;
+
 pub mod access;
 pub mod app;
 pub mod context;
@@ -18,5 +20,6 @@ pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod error;
+pub mod hashing;
 pub mod ids;
 pub mod text;

@@ -329,6 +329,35 @@ impl Violations {
         }
     }
 
+    /// Notes the rule that a change breaks, if any: absent changes nothing, null is [`Rule::Null`].
+    pub fn change<V, T>(
+        &mut self,
+        field: &str,
+        given: async_graphql::MaybeUndefined<V>,
+        parse: impl FnOnce(V) -> Result<T, Rule>,
+    ) -> Option<T>
+    where
+        V: async_graphql::InputType,
+    {
+        use async_graphql::MaybeUndefined::{Null, Undefined, Value};
+        match given {
+            Undefined => None,
+            Null => self.field(field, Err(Rule::Null)),
+            Value(value) => self.field(field, parse(value)),
+        }
+    }
+
+    /// The values, which are there unless something was noted.
+    ///
+    /// # Errors
+    /// `INVALID` with all that was noted.
+    pub fn finish<T>(self, values: Option<T>) -> Result<T> {
+        match values {
+            Some(values) if self.0.is_empty() => Ok(values),
+            _ => Err(Error::Invalid(self.0)),
+        }
+    }
+
     /// Notes `violation`.
     pub fn push(&mut self, violation: Violation) {
         self.0.push(violation);

@@ -1,0 +1,266 @@
+//! Accounts in the schema: users and their administration here, signing in and out in `sign_in`.
+
+mod sign_in;
+mod user;
+
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+
+pub use sign_in::SignInMutation;
+
+use super::{
+    Email, Name, User,
+    passwords::Password,
+    store::users::{self, Ban, UserById, UserChanges, UserFilter},
+};
+use crate::{
+    access::{Access, Role, auth},
+    connection::{Connection, List, PageArgs},
+    context::ContextExt,
+    error::{Result, Rule, Violations},
+    ids::UserId,
+    text,
+};
+
+/// Queries about users.
+#[derive(Default)]
+pub struct UserQuery;
+
+#[Object]
+impl UserQuery {
+    /// Who is signed in; null when nobody is. Access: anyone.
+    #[graphql(directive = auth::apply(Access::Anyone), guard = "Access::Anyone")]
+    async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        match ctx.actor().id() {
+            Some(id) => ctx.load::<UserById>(id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The user with this id. Access: signed in.
+    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    async fn user(&self, ctx: &Context<'_>, #[graphql(desc = "The user's id.")] id: ID) -> Result<Option<User>> {
+        users::find(ctx.app(), parse_id(&id)?).await.map(Some)
+    }
+
+    /// The user with this name, in any case. Access: signed in.
+    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    async fn user_by_name(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The whole name.")] name: String,
+    ) -> Result<Option<User>> {
+        users::find_by_name(ctx.app(), &name).await.map(Some)
+    }
+
+    /// Users by name. Access: signed in.
+    #[expect(clippy::too_many_arguments, reason = "they are the arguments of the schema")]
+    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    async fn users(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The beginning of the name, in any case.")] search: Option<String>,
+        #[graphql(desc = "Only users of this role; for admins.")] role: Option<Role>,
+        #[graphql(desc = "Only users that are banned, or that are not; for admins.")] is_banned: Option<bool>,
+        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Option<Connection<User>>> {
+        let app = ctx.app();
+        let page = PageArgs { first, after, last, before }.page(List::Users, app.config.limits.page)?;
+        let filter = UserFilter { name_prefix: search, role, is_banned };
+        let slice = users::page(app, &ctx.signed_in()?, filter, page).await?;
+        Ok(Some(slice.connection(List::Users, |user| user.name_key.clone())))
+    }
+}
+
+/// What `updateUser` takes. What is left out stays as it is.
+#[derive(InputObject)]
+struct UpdateUserInput {
+    /// The user to change.
+    id: ID,
+    /// A letter, then letters, digits and underscores, 1 to 64 characters; unique in any case.
+    name: MaybeUndefined<String>,
+    /// A valid address of at most 256 characters; unique in any case. One's own only.
+    email: MaybeUndefined<String>,
+    /// The present password, which a change of the e-mail address asks for.
+    current_password: Option<String>,
+}
+
+/// What `updateUser` answers.
+#[derive(SimpleObject)]
+struct UpdateUserPayload {
+    /// The user as changed.
+    user: User,
+}
+
+/// What `deleteUser` takes.
+#[derive(InputObject)]
+struct DeleteUserInput {
+    /// The user to delete.
+    id: ID,
+    /// The present password, which deleting one's own account asks for.
+    current_password: Option<String>,
+}
+
+/// What `deleteUser` answers.
+#[derive(SimpleObject)]
+struct DeleteUserPayload {
+    /// The id that the user had.
+    deleted_user_id: ID,
+}
+
+/// What `changePassword` takes.
+#[derive(InputObject)]
+struct ChangePasswordInput {
+    /// The present password.
+    current_password: String,
+    /// The password from now on: 8 to 128 characters, not a common one.
+    new_password: String,
+}
+
+/// What `changePassword` answers.
+#[derive(SimpleObject)]
+struct ChangePasswordPayload {
+    /// True: the password is changed and all other sign-in sessions are ended.
+    success: bool,
+}
+
+/// What `banUser` takes.
+#[derive(InputObject)]
+struct BanUserInput {
+    /// The user to ban.
+    id: ID,
+    /// What the user is told, at most 512 characters.
+    reason: Option<String>,
+}
+
+/// What `banUser` answers.
+#[derive(SimpleObject)]
+struct BanUserPayload {
+    /// The user, banned.
+    user: User,
+}
+
+/// What `unbanUser` takes.
+#[derive(InputObject)]
+struct UnbanUserInput {
+    /// The user to let in again.
+    id: ID,
+}
+
+/// What `unbanUser` answers.
+#[derive(SimpleObject)]
+struct UnbanUserPayload {
+    /// The user, banned no longer.
+    user: User,
+}
+
+/// What `setUserRole` takes.
+#[derive(InputObject)]
+struct SetUserRoleInput {
+    /// The user to promote or demote.
+    id: ID,
+    /// The role from now on.
+    role: Role,
+}
+
+/// What `setUserRole` answers.
+#[derive(SimpleObject)]
+struct SetUserRolePayload {
+    /// The user in the new role.
+    user: User,
+}
+
+/// Changes of accounts.
+#[derive(Default)]
+pub struct UserMutation;
+
+#[Object]
+impl UserMutation {
+    /// Changes a user's name, or one's own name and e-mail address. Access: the owner or an admin.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "Access::OwnerOrAdmin")]
+    async fn update_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whom to change, and what.")] input: UpdateUserInput,
+    ) -> Result<Option<UpdateUserPayload>> {
+        let mut violations = Violations::default();
+        let id = violations.field("id", UserId::parse(&input.id));
+        let name = violations.change("name", input.name, |name| Name::parse(&name));
+        let email = violations.change("email", input.email, |email| Email::parse(&email));
+        let id = violations.finish(id)?;
+        let changes = UserChanges { name, email, current_password: input.current_password };
+        let user = users::update(ctx.app(), &ctx.signed_in()?, id, changes).await?;
+        Ok(Some(UpdateUserPayload { user }))
+    }
+
+    /// Deletes an account. What it wrote stays, without an author. Access: the owner or an admin.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "Access::OwnerOrAdmin")]
+    async fn delete_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whom to delete.")] input: DeleteUserInput,
+    ) -> Result<Option<DeleteUserPayload>> {
+        let id = parse_id(&input.id)?;
+        users::delete(ctx.app(), &ctx.signed_in()?, id, input.current_password).await?;
+        Ok(Some(DeleteUserPayload { deleted_user_id: id.into() }))
+    }
+
+    /// Gives the signed-in user a new password and ends all other sign-in sessions. Access: signed in.
+    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    async fn change_password(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The present and the new password.")] input: ChangePasswordInput,
+    ) -> Result<Option<ChangePasswordPayload>> {
+        let (app, actor) = (ctx.app(), ctx.signed_in()?);
+        let user = users::find(app, actor.id).await?;
+        let mut violations = Violations::default();
+        let new = violations.field("newPassword", Password::parse(input.new_password, &user.name, &user.email));
+        users::change_password(app, &actor, input.current_password, violations.finish(new)?).await?;
+        Ok(Some(ChangePasswordPayload { success: true }))
+    }
+
+    /// Bans a user: all sign-in sessions speak for nobody until the ban is lifted. Access: admins.
+    #[graphql(directive = auth::apply(Access::Admin), guard = "Access::Admin")]
+    async fn ban_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whom to ban, and why.")] input: BanUserInput,
+    ) -> Result<Option<BanUserPayload>> {
+        let mut violations = Violations::default();
+        let id = violations.field("id", UserId::parse(&input.id));
+        let reason = input.reason.map(|reason| text::line(&reason, 1..=512)).transpose();
+        let reason = violations.field("reason", reason);
+        let (id, reason) = violations.finish(id.zip(reason))?;
+        let user = users::set_ban(ctx.app(), id, Some(Ban { reason })).await?;
+        Ok(Some(BanUserPayload { user }))
+    }
+
+    /// Lifts a ban. Access: admins.
+    #[graphql(directive = auth::apply(Access::Admin), guard = "Access::Admin")]
+    async fn unban_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whom to let in again.")] input: UnbanUserInput,
+    ) -> Result<Option<UnbanUserPayload>> {
+        let user = users::set_ban(ctx.app(), parse_id(&input.id)?, None).await?;
+        Ok(Some(UnbanUserPayload { user }))
+    }
+
+    /// Makes a user an admin, or one no longer. The last admin stays one. Access: admins.
+    #[graphql(directive = auth::apply(Access::Admin), guard = "Access::Admin")]
+    async fn set_user_role(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whose role, and which.")] input: SetUserRoleInput,
+    ) -> Result<Option<SetUserRolePayload>> {
+        let user = users::set_role(ctx.app(), parse_id(&input.id)?, input.role).await?;
+        Ok(Some(SetUserRolePayload { user }))
+    }
+}
+
+fn parse_id(id: &ID) -> Result<UserId> {
+    UserId::parse(id).map_err(|rule: Rule| crate::error::Error::invalid("id", rule))
+}

@@ -1,0 +1,247 @@
+//! Signing up, in and out.
+
+use std::time::Duration;
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+
+use crate::{
+    access::{Access, Role, auth},
+    accounts::{
+        Email, Name, User,
+        passwords::Password,
+        store::{
+            sessions::{self, Granted},
+            users,
+        },
+        tokens,
+    },
+    clock::Timestamp,
+    context::ContextExt,
+    error::{Error, Result, Violations},
+    ids::SignInId,
+};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// What `signUp` takes.
+#[derive(InputObject)]
+struct SignUpInput {
+    /// A letter, then letters, digits and underscores, 1 to 64 characters; unique in any case.
+    name: String,
+    /// A valid address of at most 256 characters; unique in any case.
+    email: String,
+    /// 8 to 128 characters, not a common one.
+    password: String,
+}
+
+/// What `signUp` answers.
+#[derive(SimpleObject)]
+struct SignUpPayload {
+    /// The new user, as its owner sees it.
+    user: User,
+}
+
+/// Where the refresh token goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+enum TokenDelivery {
+    /// Into an HttpOnly cookie on `/graphql`: for browsers.
+    Cookie,
+    /// Into the payload.
+    Body,
+}
+
+/// What `login` takes.
+#[derive(InputObject)]
+struct LoginInput {
+    /// The user's name or e-mail address, in any case.
+    name_or_email: String,
+    /// The password.
+    password: String,
+    /// Where the refresh token goes.
+    #[graphql(default_with = "TokenDelivery::Cookie")]
+    delivery: TokenDelivery,
+}
+
+/// What `login` and `refreshAccessToken` answer.
+#[derive(SimpleObject)]
+struct LoginPayload {
+    /// Goes into the header `Authorization: Bearer …`.
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: String,
+    /// When the access token ends: refresh it before.
+    access_token_expires_at: Timestamp,
+    /// Null when it went into the cookie. Good for one use.
+    refresh_token: Option<String>,
+    /// Who is signed in now, as its owner sees it.
+    user: User,
+}
+
+/// What `refreshAccessToken` takes.
+#[derive(InputObject)]
+struct RefreshAccessTokenInput {
+    /// The refresh token; without it the cookie is used. Where it came from, its successor goes.
+    refresh_token: Option<String>,
+}
+
+/// What `logout` and `logoutEverywhere` answer.
+#[derive(SimpleObject)]
+struct LogoutPayload {
+    /// Always true.
+    success: bool,
+}
+
+/// What `revokeSignInSession` takes.
+#[derive(InputObject)]
+struct RevokeSignInSessionInput {
+    /// The session to end.
+    id: ID,
+}
+
+/// What `revokeSignInSession` answers.
+#[derive(SimpleObject)]
+struct RevokeSignInSessionPayload {
+    /// The id that the session had.
+    revoked_sign_in_session_id: ID,
+}
+
+/// A token for the `connection_init` of one WebSocket.
+#[derive(SimpleObject)]
+struct SubscriptionToken {
+    /// Good for one use, as `{ "token": … }`.
+    token: String,
+    /// Ten seconds from now.
+    expires_at: Timestamp,
+}
+
+/// Signing up, in and out.
+#[derive(Default)]
+pub struct SignInMutation;
+
+#[Object]
+impl SignInMutation {
+    /// Makes an account. Log in with it next. Access: anyone.
+    #[graphql(directive = auth::apply(Access::Anyone), guard = "Access::Anyone")]
+    async fn sign_up(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who one wants to be.")] input: SignUpInput,
+    ) -> Result<Option<SignUpPayload>> {
+        let (app, caller) = (ctx.app(), ctx.caller());
+        let address = caller.client.address.to_string();
+        app.rate("sign-up", &address, app.config.limits.sign_up, HOUR).await?;
+        let mut violations = Violations::default();
+        let name = violations.field("name", Name::parse(&input.name));
+        let email = violations.field("email", Email::parse(&input.email));
+        let password = violations.field("password", Password::parse(input.password, &input.name, &input.email));
+        let ((name, email), password) = violations.finish(name.zip(email).zip(password))?;
+        let user = users::insert(app, name, email, password, Role::User).await?;
+        caller.proved_to_be(user.id);
+        Ok(Some(SignUpPayload { user }))
+    }
+
+    /// Signs in with a name or an e-mail address and the password. Access: anyone.
+    #[graphql(directive = auth::apply(Access::Anyone), guard = "Access::Anyone")]
+    async fn login(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who one is.")] input: LoginInput,
+    ) -> Result<Option<LoginPayload>> {
+        refuse_cookie_over_socket(ctx, input.delivery)?;
+        let client = &ctx.caller().client;
+        let granted = sessions::log_in(ctx.app(), client, &input.name_or_email, input.password).await?;
+        Ok(Some(deliver(ctx, granted, input.delivery)))
+    }
+
+    /// Exchanges the refresh token, of the cookie or of the input, for a new access token and a new refresh token.
+    /// Access: anyone.
+    #[graphql(directive = auth::apply(Access::Anyone), guard = "Access::Anyone")]
+    async fn refresh_access_token(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The refresh token, where it is not in the cookie.")] input: Option<RefreshAccessTokenInput>,
+    ) -> Result<Option<LoginPayload>> {
+        let given = input.and_then(|input| input.refresh_token);
+        let (token, delivery) = match (given, &ctx.caller().refresh_cookie) {
+            (Some(token), _) => (token, TokenDelivery::Body),
+            (None, Some(cookie)) => (cookie.clone(), TokenDelivery::Cookie),
+            (None, None) => return Err(Error::Unauthenticated),
+        };
+        refuse_cookie_over_socket(ctx, delivery)?;
+        let granted = sessions::renew(ctx.app(), &token).await?;
+        Ok(Some(deliver(ctx, granted, delivery)))
+    }
+
+    /// Ends the sign-in session of the bearer, and that of the refresh cookie. Always succeeds. Access: anyone.
+    #[graphql(directive = auth::apply(Access::Anyone), guard = "Access::Anyone")]
+    async fn logout(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
+        let (app, caller) = (ctx.app(), ctx.caller());
+        if let Some(signed_in) = caller.actor().signed_in() {
+            sessions::end(app, signed_in.id, signed_in.session).await?;
+        }
+        if let Some(token) = &caller.refresh_cookie {
+            sessions::end_by_refresh_token(app, token).await?;
+            caller.set_cookie(tokens::refresh_cookie(&app.config, "", Duration::ZERO));
+        }
+        Ok(Some(LogoutPayload { success: true }))
+    }
+
+    /// Ends all sign-in sessions of the signed-in user, this one too. Access: signed in.
+    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    async fn logout_everywhere(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
+        let (app, caller) = (ctx.app(), ctx.caller());
+        sessions::end_all(app, ctx.signed_in()?.id).await?;
+        if caller.refresh_cookie.is_some() {
+            caller.set_cookie(tokens::refresh_cookie(&app.config, "", Duration::ZERO));
+        }
+        Ok(Some(LogoutPayload { success: true }))
+    }
+
+    /// Ends a sign-in session: signs a device out. Access: the owner or an admin.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "Access::OwnerOrAdmin")]
+    async fn revoke_sign_in_session(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which session.")] input: RevokeSignInSessionInput,
+    ) -> Result<Option<RevokeSignInSessionPayload>> {
+        let id = SignInId::parse(&input.id).map_err(|rule| Error::invalid("id", rule))?;
+        sessions::revoke(ctx.app(), &ctx.signed_in()?, id).await?;
+        Ok(Some(RevokeSignInSessionPayload { revoked_sign_in_session_id: id.into() }))
+    }
+
+    /// A token for one WebSocket, so that no access token has to be handed to it. Access: signed in.
+    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    async fn issue_subscription_token(&self, ctx: &Context<'_>) -> Result<Option<SubscriptionToken>> {
+        let (token, expires_at) = sessions::issue_subscription_token(ctx.app(), &ctx.signed_in()?).await?;
+        Ok(Some(SubscriptionToken { token, expires_at }))
+    }
+}
+
+fn refuse_cookie_over_socket(ctx: &Context<'_>, delivery: TokenDelivery) -> Result<()> {
+    if delivery == TokenDelivery::Cookie && !ctx.caller().can_set_cookie {
+        return Err(Error::BadRequest(
+            "No cookie can be set here: ask for delivery BODY, or call over HTTP from an allowed origin.".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn deliver(ctx: &Context<'_>, granted: Granted, delivery: TokenDelivery) -> LoginPayload {
+    let caller = ctx.caller();
+    caller.proved_to_be(granted.user.id);
+    let refresh_token = match delivery {
+        TokenDelivery::Body => Some(granted.refresh_token),
+        TokenDelivery::Cookie => {
+            let config = &ctx.app().config;
+            caller.set_cookie(tokens::refresh_cookie(config, &granted.refresh_token, granted.refresh_lifetime));
+            None
+        }
+    };
+    LoginPayload {
+        access_token: granted.access.text,
+        token_type: "Bearer".to_owned(),
+        access_token_expires_at: granted.access.expires_at,
+        refresh_token,
+        user: granted.user,
+    }
+}

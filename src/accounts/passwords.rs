@@ -1,0 +1,79 @@
+//! What makes a password acceptable: its length and that it is not among the first that an attacker tries. No rules of
+//! composition (NIST SP 800-63B, 3.1.1.2).
+
+use std::{collections::HashSet, fmt, sync::LazyLock};
+
+use crate::{error::Rule, text};
+
+/// A new password that was found acceptable. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+static COMMON: LazyLock<HashSet<&'static str>> =
+    LazyLock::new(|| include_str!("common-passwords.txt").lines().filter(|l| !l.starts_with('#')).collect());
+
+impl Password {
+    /// A password of 8 to 128 characters that is neither common nor the name or the e-mail address of its owner.
+    ///
+    /// # Errors
+    /// `TOO_SHORT`, `TOO_LONG`, `COMMON_PASSWORD` or `PASSWORD_IS_NAME`.
+    pub fn parse(password: String, name: &str, email: &str) -> Result<Self, Rule> {
+        match password.chars().count() {
+            n if n < 8 => return Err(Rule::TooShort { min: 8 }),
+            n if n > 128 => return Err(Rule::TooLong { max: 128 }),
+            _ => {}
+        }
+        let folded = text::fold(&password);
+        if COMMON.contains(folded.as_str()) {
+            return Err(Rule::CommonPassword);
+        }
+        let mailbox = email.split('@').next().unwrap_or_default();
+        if [name, email, mailbox].iter().any(|own| text::fold(own) == folded) {
+            return Err(Rule::PasswordIsName);
+        }
+        Ok(Self(password))
+    }
+
+    /// The password itself, to be hashed.
+    #[must_use]
+    pub fn into_inner(self) -> String {
+        self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(password: &str) -> Result<Password, Rule> {
+        Password::parse(password.to_owned(), "gildong_hong", "hong.gildong@example.org")
+    }
+
+    #[test]
+    fn common_passwords_are_refused_in_any_case() {
+        assert!(COMMON.len() >= 3_000);
+        assert_eq!(parse("Password1"), Err(Rule::CommonPassword));
+        assert_eq!(parse("iloveyou2"), Err(Rule::CommonPassword));
+    }
+
+    #[test]
+    fn one_s_own_name_is_no_password() {
+        for own in ["Gildong_Hong", "hong.gildong@example.org", "hong.gildong"] {
+            assert_eq!(parse(own), Err(Rule::PasswordIsName), "{own}");
+        }
+    }
+
+    #[test]
+    fn length_is_counted_in_characters() {
+        assert_eq!(parse("short_1"), Err(Rule::TooShort { min: 8 }));
+        assert!(parse("우리 집 앞마당").is_ok());
+        assert!(parse(&"x".repeat(128)).is_ok());
+        assert_eq!(parse(&"x".repeat(129)), Err(Rule::TooLong { max: 128 }));
+    }
+}

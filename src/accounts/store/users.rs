@@ -1,0 +1,328 @@
+//! Users: finding them, and what becomes of them.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use super::{rights_changed, sessions};
+use crate::{
+    access::{Actor, Role, SignedIn},
+    accounts::{Email, Name, User, passwords::Password},
+    app::App,
+    connection::{Page, Slice, keyset},
+    db::{
+        Conn,
+        dialect::{self, Lockable},
+        on, tables::users, taken,
+    },
+    error::{Error, Result, Rule, Violations},
+    hashing::Verdict,
+    ids::UserId,
+    loader::Batch,
+    text,
+};
+
+/// Which field of an input stands behind which unique column.
+const UNIQUE: [(&str, &str); 2] = [("name_key", "name"), ("email_key", "email")];
+
+/// Users by id.
+pub struct UserById;
+
+impl Batch for UserById {
+    type Key = UserId;
+    type Value = User;
+
+    async fn load(app: &App, _: Actor, ids: Vec<UserId>) -> Result<HashMap<UserId, User>> {
+        app.db
+            .read(move |conn| {
+                let found: Vec<User> =
+                    on!(conn, |c| users::table.filter(users::id.eq_any(ids)).select(User::as_select()).load(c))?;
+                Ok(found.into_iter().map(|user| (user.id, user)).collect())
+            })
+            .await
+    }
+}
+
+/// The user with this id.
+///
+/// # Errors
+/// `NOT_FOUND`.
+pub async fn find(app: &App, id: UserId) -> Result<User> {
+    app.db.read(move |conn| by_id(conn, id)).await
+}
+
+/// The user with this name, in any case and form.
+///
+/// # Errors
+/// `NOT_FOUND`.
+pub async fn find_by_name(app: &App, name: &str) -> Result<User> {
+    let key = text::fold(name.trim());
+    app.db
+        .read(move |conn| {
+            Ok(on!(conn, |c| users::table.filter(users::name_key.eq(key)).select(User::as_select()).first(c))?)
+        })
+        .await
+}
+
+/// What narrows the list of users down. Empty: everybody.
+#[derive(Debug, Default)]
+pub struct UserFilter {
+    /// Begins the name, in any case and form.
+    pub name_prefix: Option<String>,
+    pub role: Option<Role>,
+    pub is_banned: Option<bool>,
+}
+
+/// Users by name.
+///
+/// # Errors
+/// `FORBIDDEN` for who asks for roles or bans without being an admin.
+pub async fn page(app: &App, actor: &SignedIn, filter: UserFilter, page: Page<String>) -> Result<Slice<User>> {
+    if (filter.role.is_some() || filter.is_banned.is_some()) && !actor.is_admin() {
+        return Err(Error::Forbidden);
+    }
+    app.db
+        .read(move |conn| {
+            let found: Vec<User> = on!(conn, |c| {
+                let mut query = users::table.select(User::as_select()).into_boxed::<DB>();
+                if let Some(prefix) = &filter.name_prefix {
+                    let prefix = text::fold(prefix.trim());
+                    query = query.filter(users::name_key.between(prefix.clone(), format!("{prefix}\u{10ffff}")));
+                }
+                if let Some(role) = filter.role {
+                    query = query.filter(users::role.eq(role));
+                }
+                if let Some(is_banned) = filter.is_banned {
+                    query = query.filter(users::is_banned.eq(is_banned));
+                }
+                keyset!(query, page, users::name_key, Asc).load(c)
+            })?;
+            Ok(page.slice(found))
+        })
+        .await
+}
+
+/// Makes an account.
+///
+/// # Errors
+/// `CONFLICT` when the name or the e-mail address is taken, by whichever spelling.
+pub async fn insert(app: &App, name: Name, email: Email, password: Password, role: Role) -> Result<User> {
+    let password_hash = app.hashing.hash(password.into_inner()).await?;
+    let (id, joined_at) = (app.clock.id(), app.clock.now());
+    app.db
+        .write(move |conn| {
+            refuse_taken(conn, None, Some(&name), Some(&email))?;
+            let row = (
+                (users::id.eq(id), users::joined_at.eq(joined_at), users::role.eq(role), users::is_banned.eq(false)),
+                (users::name.eq(&name.text), users::name_key.eq(&name.key)),
+                (users::email.eq(&email.text), users::email_key.eq(&email.key)),
+                users::password_hash.eq(&password_hash),
+            );
+            on!(conn, |c| diesel::insert_into(users::table).values(row).execute(c)).map_err(conflict)?;
+            by_id(conn, id)
+        })
+        .await
+}
+
+/// A change of an account; what is absent stays.
+#[derive(Debug, Default)]
+pub struct UserChanges {
+    pub name: Option<Name>,
+    pub email: Option<Email>,
+    /// One's own e-mail address changes only with it.
+    pub current_password: Option<String>,
+}
+
+/// Changes the account `id`.
+///
+/// # Errors
+/// `NOT_FOUND`; `FORBIDDEN` for others than its owner, and for an admin who would change another's e-mail address;
+/// `INVALID` at `currentPassword`; `CONFLICT` when a name is taken.
+pub async fn update(app: &App, actor: &SignedIn, id: UserId, changes: UserChanges) -> Result<User> {
+    let user = editable(app, actor, id).await?;
+    let moves = changes.email.as_ref().is_some_and(|email| email.text != user.email);
+    if moves {
+        if user.id != actor.id {
+            return Err(Error::Forbidden);
+        }
+        check_password(app, id, changes.current_password).await?;
+    }
+    let (name, email, now) = (changes.name, changes.email, app.clock.now());
+    app.db
+        .write(move |conn| {
+            refuse_taken(conn, Some(id), name.as_ref(), email.as_ref())?;
+            let changes = (
+                name.as_ref().map(|n| (users::name.eq(&n.text), users::name_key.eq(&n.key))),
+                email.as_ref().map(|e| (users::email.eq(&e.text), users::email_key.eq(&e.key))),
+                users::updated_at.eq(now),
+            );
+            on!(conn, |c| diesel::update(users::table.find(id)).set(changes).execute(c)).map_err(conflict)?;
+            by_id(conn, id)
+        })
+        .await
+}
+
+/// Gives `actor` a new password and ends all other sign-in sessions.
+///
+/// # Errors
+/// `INVALID` at `currentPassword`.
+pub async fn change_password(app: &App, actor: &SignedIn, current: String, new: Password) -> Result<()> {
+    check_password(app, actor.id, Some(current)).await?;
+    let hash = app.hashing.hash(new.into_inner()).await?;
+    let (id, session, now) = (actor.id, actor.session, app.clock.now());
+    app.db
+        .write(move |conn| {
+            let changes = (users::password_hash.eq(&hash), users::updated_at.eq(now));
+            on!(conn, |c| diesel::update(users::table.find(id)).set(changes).execute(c))?;
+            sessions::delete_all(conn, id, Some(session))
+        })
+        .await?;
+    rights_changed(app, actor.id);
+    Ok(())
+}
+
+/// Deletes the account `id`. What it wrote stays without an author; its sessions, tokens and grants go.
+///
+/// # Errors
+/// `NOT_FOUND`; `FORBIDDEN` for others than its owner and admins; `INVALID` at `currentPassword`; `CONFLICT` for the last
+/// admin.
+pub async fn delete(app: &App, actor: &SignedIn, id: UserId, current_password: Option<String>) -> Result<()> {
+    editable(app, actor, id).await?;
+    if id == actor.id {
+        check_password(app, id, current_password).await?;
+    }
+    app.db
+        .write(move |conn| {
+            keep_an_admin(conn, id)?;
+            on!(conn, |c| diesel::delete(users::table.find(id)).execute(c))?;
+            Ok(())
+        })
+        .await?;
+    rights_changed(app, id);
+    Ok(())
+}
+
+/// Makes the user `id` an admin, or one no longer.
+///
+/// # Errors
+/// `NOT_FOUND`; `CONFLICT` for the last admin.
+pub async fn set_role(app: &App, id: UserId, role: Role) -> Result<User> {
+    let now = app.clock.now();
+    let user = app
+        .db
+        .write(move |conn| {
+            if role != Role::Admin {
+                keep_an_admin(conn, id)?;
+            }
+            let changes = (users::role.eq(role), users::updated_at.eq(now));
+            on!(conn, |c| diesel::update(users::table.find(id)).set(changes).execute(c))?;
+            by_id(conn, id)
+        })
+        .await?;
+    rights_changed(app, id);
+    Ok(user)
+}
+
+/// Bans the user `id`, whose sessions then speak for nobody; or, without a ban, lets the user in again.
+///
+/// # Errors
+/// `NOT_FOUND`; `CONFLICT` for the last admin.
+pub async fn set_ban(app: &App, id: UserId, ban: Option<Ban>) -> Result<User> {
+    let now = app.clock.now();
+    let user = app
+        .db
+        .write(move |conn| {
+            if ban.is_some() {
+                keep_an_admin(conn, id)?;
+            }
+            let reason = ban.as_ref().and_then(|ban| ban.reason.as_deref());
+            let changes =
+                (users::is_banned.eq(ban.is_some()), users::ban_reason.eq(reason), users::updated_at.eq(now));
+            on!(conn, |c| diesel::update(users::table.find(id)).set(changes).execute(c))?;
+            by_id(conn, id)
+        })
+        .await?;
+    rights_changed(app, id);
+    Ok(user)
+}
+
+/// A ban and what its admin says of it.
+#[derive(Clone, Debug)]
+pub struct Ban {
+    pub reason: Option<String>,
+}
+
+/// Loads the account `id` for a change by `actor`.
+async fn editable(app: &App, actor: &SignedIn, id: UserId) -> Result<User> {
+    let user = find(app, id).await?;
+    if user.id == actor.id || actor.is_admin() { Ok(user) } else { Err(Error::Forbidden) }
+}
+
+/// Whether whoever acts knows the present password of `id`. Guesses are limited like log-ins.
+async fn check_password(app: &App, id: UserId, password: Option<String>) -> Result<()> {
+    let Some(password) = password else {
+        return Err(Error::invalid("currentPassword", Rule::Required));
+    };
+    app.rate("password", &id.to_string(), app.config.limits.login, std::time::Duration::from_secs(60)).await?;
+    let hash = app
+        .db
+        .read(move |conn| {
+            let hash: String = on!(conn, |c| users::table.find(id).select(users::password_hash).get_result(c))?;
+            Ok(hash)
+        })
+        .await?;
+    match app.hashing.verify(password, Some(hash)).await? {
+        Verdict::Right | Verdict::RightButOld => Ok(()),
+        Verdict::Wrong => Err(Error::invalid("currentPassword", Rule::WrongPassword)),
+    }
+}
+
+fn by_id(conn: &mut Conn, id: UserId) -> Result<User> {
+    Ok(on!(conn, |c| users::table.find(id).select(User::as_select()).get_result(c))?)
+}
+
+/// Refuses names that another account than `own` has, all of them at once.
+fn refuse_taken(conn: &mut Conn, own: Option<UserId>, name: Option<&Name>, email: Option<&Email>) -> Result<()> {
+    let mut violations = Violations::default();
+    if let Some(name) = name {
+        let holder: Option<UserId> = on!(conn, |c| {
+            users::table.filter(users::name_key.eq(&name.key)).select(users::id).first(c).optional()
+        })?;
+        if holder.is_some() && holder != own {
+            violations.push(Rule::Taken.at("name"));
+        }
+    }
+    if let Some(email) = email {
+        let holder: Option<UserId> = on!(conn, |c| {
+            users::table.filter(users::email_key.eq(&email.key)).select(users::id).first(c).optional()
+        })?;
+        if holder.is_some() && holder != own {
+            violations.push(Rule::Taken.at("email"));
+        }
+    }
+    violations.conflict()
+}
+
+fn conflict(error: diesel::result::Error) -> Error {
+    match taken(&error, &UNIQUE) {
+        Some(violation) => Error::Conflict(vec![violation]),
+        None => error.into(),
+    }
+}
+
+/// Refuses to take the rights of the only admin who can use them. Holds all admins until the transaction ends.
+fn keep_an_admin(conn: &mut Conn, id: UserId) -> Result<()> {
+    dialect::lock_admins(conn)?;
+    dialect::lock(conn, Lockable::Users, id)?;
+    let user = by_id(conn, id)?;
+    if user.role != Role::Admin || user.is_banned {
+        return Ok(());
+    }
+    let others: i64 = on!(conn, |c| {
+        users::table
+            .filter(users::role.eq(Role::Admin).and(users::is_banned.eq(false)).and(users::id.ne(id)))
+            .count()
+            .get_result(c)
+    })?;
+    if others == 0 { Err(Error::conflict("id", Rule::LastAdmin)) } else { Ok(()) }
+}

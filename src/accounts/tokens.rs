@@ -1,0 +1,141 @@
+//! Tokens: what a client shows to speak for somebody. Access tokens are JWTs that live for minutes; refresh and
+//! subscription tokens are random and known here by their hashes only.
+
+use std::time::Duration;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::User;
+use crate::{
+    access::Role,
+    app::App,
+    clock::Timestamp,
+    config::{Config, SameSite},
+    error::{Error, Result},
+    ids::{SignInId, UserId},
+};
+
+/// Who tokens are for.
+const AUDIENCE: &str = "madang";
+/// What keeps an access token from being taken for a token of another kind.
+const TYPE: &str = "access";
+
+/// An access token and its end.
+#[derive(Clone, Debug)]
+pub struct AccessToken {
+    pub text: String,
+    pub expires_at: Timestamp,
+}
+
+/// What a valid access token says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccessClaims {
+    pub user: UserId,
+    pub session: SignInId,
+    pub expires_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    sub: String,
+    sid: String,
+    typ: String,
+    iss: String,
+    aud: String,
+    jti: String,
+    iat: i64,
+    exp: i64,
+    /// For clients; this server trusts its own rows.
+    role: String,
+}
+
+/// A token for `user` in `session`.
+///
+/// # Errors
+/// `INTERNAL` when signing fails.
+pub fn issue_access(app: &App, user: &User, session: SignInId) -> Result<AccessToken> {
+    let now = app.clock.now();
+    let exp = now.after(app.config.access_token_ttl).seconds();
+    let claims = Claims {
+        sub: user.id.to_string(),
+        sid: session.to_string(),
+        typ: TYPE.to_owned(),
+        iss: issuer(app),
+        aud: AUDIENCE.to_owned(),
+        jti: random()?,
+        iat: now.seconds(),
+        exp,
+        role: if user.role == Role::Admin { "ADMIN" } else { "USER" }.to_owned(),
+    };
+    let key = EncodingKey::from_secret(&app.jwt_secret);
+    let text = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).map_err(Error::internal)?;
+    Ok(AccessToken { text, expires_at: Timestamp::from_micros(exp * 1_000_000) })
+}
+
+/// Reads an access token. That its session still stands is for the store to say.
+///
+/// # Errors
+/// `TOKEN_INVALID`; `TOKEN_EXPIRED` for one that was valid once.
+pub fn read_access(app: &App, token: &str) -> Result<AccessClaims> {
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.set_audience(&[AUDIENCE]);
+    validation.set_issuer(&[issuer(app)]);
+    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    // The time is the clock's, which tests move.
+    validation.validate_exp = false;
+    let key = DecodingKey::from_secret(&app.jwt_secret);
+    let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation).map_err(|_| Error::TokenInvalid)?.claims;
+    let user = UserId::parse(&claims.sub).map_err(|_| Error::TokenInvalid)?;
+    let session = SignInId::parse(&claims.sid).map_err(|_| Error::TokenInvalid)?;
+    if claims.typ != TYPE {
+        return Err(Error::TokenInvalid);
+    }
+    if claims.exp <= app.clock.now().seconds() {
+        return Err(Error::TokenExpired);
+    }
+    let expires_at = Timestamp::from_micros(claims.exp.saturating_mul(1_000_000));
+    Ok(AccessClaims { user, session, expires_at })
+}
+
+fn issuer(app: &App) -> String {
+    match &app.config.public_url.0 {
+        Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+        None => "madang".to_owned(),
+    }
+}
+
+/// 256 random bits as text.
+///
+/// # Errors
+/// `INTERNAL` when the system has no random numbers.
+pub fn random() -> Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|e| Error::internal(e.to_string()))?;
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// What is kept of a random token. It has too many bits to be guessed, so a fast hash does.
+#[must_use]
+pub fn hash(token: &str) -> Vec<u8> {
+    Sha256::digest(token).to_vec()
+}
+
+/// The cookie that a refresh token travels in.
+pub const REFRESH_COOKIE: &str = "madang_refresh";
+
+/// A `Set-Cookie` that keeps `token` for `lifetime`, or takes the cookie away when that is zero. Scripts cannot read it,
+/// and it is sent to `/graphql` only.
+#[must_use]
+pub fn refresh_cookie(config: &Config, token: &str, lifetime: Duration) -> String {
+    let same_site = match config.cookie_samesite {
+        SameSite::Lax => "Lax",
+        SameSite::Strict => "Strict",
+        SameSite::None => "None",
+    };
+    let secure = if config.is_public_https() { "; Secure" } else { "" };
+    let seconds = lifetime.as_secs();
+    format!("{REFRESH_COOKIE}={token}; HttpOnly; Path=/graphql; SameSite={same_site}; Max-Age={seconds}{secure}")
+}
