@@ -13,8 +13,8 @@ pub enum Topic {
     Rights,
     /// Access to boards changed: a board's flags, a grant, a deletion.
     Boards,
-    /// Posts were added to boards.
-    Posts,
+    /// Posts were added to the board with this UUID.
+    PostsOf(uuid::Uuid),
 }
 
 /// A message: the UUID of what it is about.
@@ -52,9 +52,10 @@ impl Bus {
     /// Tells all who listen to `topic` now.
     pub fn publish(&self, topic: Topic, message: Message) {
         let Inner::InProcess(topics) = &*self.0;
-        if let Some(sender) = topics.lock().get(&topic) {
-            // An error only says that nobody listens.
-            let _ = sender.send(message);
+        let mut topics = topics.lock();
+        let heard = topics.get(&topic).is_some_and(|sender| sender.send(message).is_ok());
+        if !heard {
+            topics.remove(&topic);
         }
     }
 
@@ -91,12 +92,12 @@ mod tests {
     #[tokio::test]
     async fn a_listener_hears_its_topic_in_order_from_when_it_began() {
         let bus = Bus::in_process();
-        bus.publish(Topic::Posts, Uuid::from_u128(1));
-        let mut listener = bus.listen(Topic::Posts);
+        bus.publish(Topic::Rights, Uuid::from_u128(1));
+        let mut listener = bus.listen(Topic::Rights);
 
         bus.publish(Topic::Boards, Uuid::from_u128(2));
-        bus.publish(Topic::Posts, Uuid::from_u128(3));
-        bus.publish(Topic::Posts, Uuid::from_u128(4));
+        bus.publish(Topic::Rights, Uuid::from_u128(3));
+        bus.publish(Topic::Rights, Uuid::from_u128(4));
 
         assert_eq!(
             listener.next().await,
@@ -111,10 +112,10 @@ mod tests {
     #[tokio::test]
     async fn who_is_too_slow_is_told_so() {
         let bus = Bus::in_process();
-        let mut listener = bus.listen(Topic::Posts);
+        let mut listener = bus.listen(Topic::Rights);
 
         for n in 0..=BACKLOG as u128 {
-            bus.publish(Topic::Posts, Uuid::from_u128(n));
+            bus.publish(Topic::Rights, Uuid::from_u128(n));
         }
 
         assert_eq!(listener.next().await, Some(Heard::Missed));

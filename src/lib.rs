@@ -6,6 +6,9 @@
 pub mod server;
 
 pub mod accounts;
+pub mod boards;
+pub mod comments;
+pub mod posts;
 
 pub mod access;
 pub mod app;

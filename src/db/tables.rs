@@ -83,13 +83,13 @@ table! {
         /// Null once the account is deleted.
         author_id -> Nullable<Binary>,
         title -> Text,
-        content -> Text,
         /// Else for its author and admins only.
         is_visible -> Bool,
         /// Visible comments.
         comment_count -> Integer,
         created_at -> BigInt,
         updated_at -> Nullable<BigInt>,
+        content -> Text,
     }
 }
 

@@ -23,16 +23,17 @@ CREATE TABLE board_grants (
     CONSTRAINT board_grants_user_id_fkey FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE CASCADE
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
+-- The content stands last, so that what a list shows is read without it.
 CREATE TABLE posts (
     id BINARY(16) NOT NULL,
     board_id BINARY(16) NOT NULL,
     author_id BINARY(16),
     title VARCHAR(128) NOT NULL,
-    content MEDIUMTEXT NOT NULL,
     is_visible BOOLEAN NOT NULL,
     comment_count INTEGER NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT,
+    content MEDIUMTEXT NOT NULL,
     PRIMARY KEY (id),
     INDEX posts_board_id_idx (board_id, id),
     INDEX posts_author_id_idx (author_id, id),

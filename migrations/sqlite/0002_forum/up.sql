@@ -20,17 +20,18 @@ CREATE TABLE board_grants (
 CREATE INDEX board_grants_user_id_idx ON board_grants (user_id);
 CREATE INDEX board_grants_granted_at_idx ON board_grants (board_id, granted_at, user_id);
 
--- Rowid tables: long contents would make a tree that is ordered by a 16 byte key slow to walk.
+-- With a rowid, since long contents would make a tree that is ordered by a 16 byte key slow to walk; the content stands
+-- last, so that what a list shows is read without it.
 CREATE TABLE posts (
     id BLOB NOT NULL CONSTRAINT posts_pkey PRIMARY KEY,
     board_id BLOB NOT NULL CONSTRAINT posts_board_id_fkey REFERENCES boards (id) ON DELETE CASCADE,
     author_id BLOB CONSTRAINT posts_author_id_fkey REFERENCES users (id) ON DELETE SET NULL,
     title TEXT NOT NULL,
-    content TEXT NOT NULL,
     is_visible BOOLEAN NOT NULL,
     comment_count INTEGER NOT NULL,
     created_at BIGINT NOT NULL,
-    updated_at BIGINT
+    updated_at BIGINT,
+    content TEXT NOT NULL
 );
 CREATE INDEX posts_board_id_idx ON posts (board_id, id);
 CREATE INDEX posts_author_id_idx ON posts (author_id, id);

@@ -1,0 +1,1 @@
+//! boards in the schema (being built).

@@ -1,0 +1,61 @@
+//! Boards: places to post in, and who may enter them. A visible board is for every reader, an invisible one for users
+//! with a grant; one that is not available exists for admins only.
+
+pub mod graphql;
+pub mod store;
+
+use diesel::prelude::*;
+
+use crate::{
+    clock::Timestamp,
+    db::tables::boards,
+    error::Rule,
+    ids::BoardId,
+    text,
+};
+
+/// A place to post in.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = boards)]
+pub struct Board {
+    pub id: BoardId,
+    pub name: String,
+    pub name_key: String,
+    pub information: String,
+    pub is_visible: bool,
+    pub is_available: bool,
+    /// Visible posts.
+    pub post_count: i32,
+    pub created_at: Timestamp,
+    pub updated_at: Option<Timestamp>,
+}
+
+/// What a board is called: one line of 1 to 128 characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoardName {
+    pub text: String,
+    /// What must be unique.
+    pub key: String,
+}
+
+impl BoardName {
+    /// # Errors
+    /// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
+    pub fn parse(name: &str) -> Result<Self, Rule> {
+        let name = text::line(name, 1..=128)?;
+        let key = text::fold(&name);
+        // Folding can lengthen a text many times over; no name of a language does.
+        if key.chars().count() > 512 {
+            return Err(Rule::TooLong { max: 128 });
+        }
+        Ok(Self { key, text: name })
+    }
+}
+
+/// What a board is for: one line of 1 to 512 characters.
+///
+/// # Errors
+/// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
+pub fn parse_information(information: &str) -> Result<String, Rule> {
+    text::line(information, 1..=512)
+}

@@ -1,0 +1,306 @@
+//! The only room that reads or writes `boards` and `board_grants`, and the place that says who may enter.
+
+use std::collections::HashMap;
+
+use diesel::{dsl::exists, prelude::*};
+use uuid::Uuid;
+
+use super::{Board, BoardName};
+use crate::{
+    access::Actor,
+    accounts::User,
+    app::App,
+    bus::Topic,
+    clock::Timestamp,
+    connection::{Page, Slice, keyset},
+    db::{
+        Conn,
+        dialect::{self, Lockable},
+        on,
+        tables::{board_grants, boards, users},
+        taken,
+    },
+    error::{Error, Result, Rule, Violations},
+    ids::{BoardId, UserId},
+    loader::Batch,
+    text,
+};
+
+/// The condition, on a query that has `boards`, that the user may enter the board. Admins enter all: leave it out.
+macro_rules! may_enter {
+    ($user:expr) => {
+        boards::is_available.and(boards::is_visible.or(diesel::dsl::exists(
+            board_grants::table
+                .filter(board_grants::board_id.eq(boards::id))
+                .filter(board_grants::user_id.eq($user)),
+        )))
+    };
+}
+pub(crate) use may_enter;
+
+/// Whose grants count: those of who is signed in, else those of nobody.
+#[must_use]
+pub fn grantee(actor: &Actor) -> UserId {
+    actor.id().unwrap_or_else(|| UserId::from_uuid(Uuid::nil()))
+}
+
+/// Boards by id, of those that the actor may enter.
+pub struct ReadableBoard;
+
+impl Batch for ReadableBoard {
+    type Key = BoardId;
+    type Value = Board;
+
+    async fn load(app: &App, actor: Actor, ids: Vec<BoardId>) -> Result<HashMap<BoardId, Board>> {
+        app.db
+            .read(move |conn| {
+                let found: Vec<Board> = on!(conn, |c| {
+                    let mut query =
+                        boards::table.filter(boards::id.eq_any(ids)).select(Board::as_select()).into_boxed::<DB>();
+                    if !actor.is_admin() {
+                        query = query.filter(may_enter!(grantee(&actor)));
+                    }
+                    query.load(c)
+                })?;
+                Ok(found.into_iter().map(|board| (board.id, board)).collect())
+            })
+            .await
+    }
+}
+
+/// Boards by id, for what its holder may read already: whoever reads a post may read its board.
+pub struct BoardOfReadable;
+
+impl Batch for BoardOfReadable {
+    type Key = BoardId;
+    type Value = Board;
+
+    async fn load(app: &App, _: Actor, ids: Vec<BoardId>) -> Result<HashMap<BoardId, Board>> {
+        app.db
+            .read(move |conn| {
+                let found: Vec<Board> =
+                    on!(conn, |c| boards::table.filter(boards::id.eq_any(ids)).select(Board::as_select()).load(c))?;
+                Ok(found.into_iter().map(|board| (board.id, board)).collect())
+            })
+            .await
+    }
+}
+
+/// The board, for who may enter it.
+///
+/// # Errors
+/// `NOT_FOUND` for a board that is not there or not for `actor`.
+pub async fn readable(app: &App, actor: Actor, id: BoardId) -> Result<Board> {
+    app.db.read(move |conn| enterable(conn, &actor, id)).await
+}
+
+/// [`readable`] within a transaction.
+///
+/// # Errors
+/// As [`readable`].
+pub fn enterable(conn: &mut Conn, actor: &Actor, id: BoardId) -> Result<Board> {
+    Ok(on!(conn, |c| {
+        let mut query = boards::table.filter(boards::id.eq(id)).select(Board::as_select()).into_boxed::<DB>();
+        if !actor.is_admin() {
+            query = query.filter(may_enter!(grantee(actor)));
+        }
+        query.first(c)
+    })?)
+}
+
+/// The boards that `actor` may enter, by name.
+///
+/// # Errors
+/// Those of the database.
+pub async fn page(app: &App, actor: Actor, name_prefix: Option<String>, page: Page<String>) -> Result<Slice<Board>> {
+    app.db
+        .read(move |conn| {
+            let found: Vec<Board> = on!(conn, |c| {
+                let mut query = boards::table.select(Board::as_select()).into_boxed::<DB>();
+                if !actor.is_admin() {
+                    query = query.filter(may_enter!(grantee(&actor)));
+                }
+                if let Some(prefix) = &name_prefix {
+                    let prefix = text::fold(prefix.trim());
+                    query = query.filter(boards::name_key.between(prefix.clone(), format!("{prefix}\u{10ffff}")));
+                }
+                keyset!(query, page, boards::name_key, Asc).load(c)
+            })?;
+            Ok(page.slice(found))
+        })
+        .await
+}
+
+/// A user with a grant, and since when.
+pub type Member = (User, Timestamp);
+
+/// The users with a grant for `board`, oldest grant first.
+///
+/// # Errors
+/// Those of the database.
+pub async fn members(
+    app: &App,
+    board: BoardId,
+    page: Page<(Timestamp, UserId)>,
+) -> Result<Slice<Member>> {
+    use board_grants::{board_id, granted_at, user_id};
+    app.db
+        .read(move |conn| {
+            let found: Vec<Member> = on!(conn, |c| {
+                let mut query = board_grants::table
+                    .inner_join(users::table)
+                    .filter(board_id.eq(board))
+                    .select((User::as_select(), granted_at))
+                    .limit(page.fetch())
+                    .into_boxed::<DB>();
+                if let Some((at, user)) = page.after {
+                    query = query.filter(granted_at.gt(at).or(granted_at.eq(at).and(user_id.gt(user))));
+                }
+                if let Some((at, user)) = page.before {
+                    query = query.filter(granted_at.lt(at).or(granted_at.eq(at).and(user_id.lt(user))));
+                }
+                if page.backwards {
+                    query.order((granted_at.desc(), user_id.desc())).load(c)
+                } else {
+                    query.order((granted_at.asc(), user_id.asc())).load(c)
+                }
+            })?;
+            Ok(page.slice(found))
+        })
+        .await
+}
+
+/// A board to be.
+#[derive(Clone, Debug)]
+pub struct NewBoard {
+    pub name: BoardName,
+    pub information: String,
+    pub is_visible: bool,
+    pub is_available: bool,
+    pub members: Vec<UserId>,
+}
+
+/// Makes a board.
+///
+/// # Errors
+/// `CONFLICT` when the name is taken; `INVALID` at `memberIds.N` for who is no user.
+pub async fn insert(app: &App, new: NewBoard) -> Result<Board> {
+    let board = Board {
+        id: app.clock.id(),
+        name: new.name.text,
+        name_key: new.name.key,
+        information: new.information,
+        is_visible: new.is_visible,
+        is_available: new.is_available,
+        post_count: 0,
+        created_at: app.clock.now(),
+        updated_at: None,
+    };
+    let members = new.members;
+    app.db
+        .write(move |conn| {
+            refuse_taken(conn, board.id, &board.name_key)?;
+            on!(conn, |c| diesel::insert_into(boards::table).values(&board).execute(c)).map_err(conflict)?;
+            grant(conn, board.id, &members, "memberIds", board.created_at)?;
+            Ok(board.clone())
+        })
+        .await
+}
+
+/// A change of a board; what is absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct BoardChanges {
+    pub name: Option<BoardName>,
+    pub information: Option<String>,
+    pub is_visible: Option<bool>,
+    pub is_available: Option<bool>,
+    pub add_members: Vec<UserId>,
+    pub remove_members: Vec<UserId>,
+}
+
+/// Changes a board and who may enter it.
+///
+/// # Errors
+/// `NOT_FOUND`; `CONFLICT` when the name is taken; `INVALID` at `addMemberIds.N` for who is no user.
+pub async fn update(app: &App, id: BoardId, changes: BoardChanges) -> Result<Board> {
+    let now = app.clock.now();
+    let board = app
+        .db
+        .write(move |conn| {
+            dialect::lock(conn, Lockable::Boards, id)?;
+            if let Some(name) = &changes.name {
+                refuse_taken(conn, id, &name.key)?;
+            }
+            let row = (
+                changes.name.as_ref().map(|n| (boards::name.eq(&n.text), boards::name_key.eq(&n.key))),
+                changes.information.as_ref().map(|i| boards::information.eq(i)),
+                changes.is_visible.map(|v| boards::is_visible.eq(v)),
+                changes.is_available.map(|a| boards::is_available.eq(a)),
+                boards::updated_at.eq(now),
+            );
+            on!(conn, |c| diesel::update(boards::table.find(id)).set(row).execute(c)).map_err(conflict)?;
+            let board: Board = on!(conn, |c| boards::table.find(id).select(Board::as_select()).get_result(c))?;
+            let removed = &changes.remove_members;
+            on!(conn, |c| {
+                let grants = board_grants::table
+                    .filter(board_grants::board_id.eq(id).and(board_grants::user_id.eq_any(removed)));
+                diesel::delete(grants).execute(c)
+            })?;
+            grant(conn, id, &changes.add_members, "addMemberIds", now)?;
+            Ok(board)
+        })
+        .await?;
+    app.bus.publish(Topic::Boards, id.uuid());
+    Ok(board)
+}
+
+/// Deletes a board with its posts and their comments.
+///
+/// # Errors
+/// `NOT_FOUND`.
+pub async fn delete(app: &App, id: BoardId) -> Result<()> {
+    app.db
+        .write(move |conn| {
+            let deleted = on!(conn, |c| diesel::delete(boards::table.find(id)).execute(c))?;
+            if deleted == 0 { Err(Error::NotFound) } else { Ok(()) }
+        })
+        .await?;
+    app.bus.publish(Topic::Boards, id.uuid());
+    Ok(())
+}
+
+/// Adds `change` to the number of visible posts, and holds the board's row until the transaction ends. Before the post's
+/// own row is written: MySQL locks the board for the foreign key too, and two writers would wait for each other.
+///
+/// # Errors
+/// `NOT_FOUND` when there is no such board.
+pub fn count_posts(conn: &mut Conn, board: BoardId, change: i32) -> Result<()> {
+    let counted = boards::post_count.eq(boards::post_count + change);
+    let updated = on!(conn, |c| diesel::update(boards::table.find(board)).set(counted).execute(c))?;
+    if updated == 0 { Err(Error::NotFound) } else { Ok(()) }
+}
+
+fn grant(conn: &mut Conn, board: BoardId, members: &[UserId], field: &str, at: Timestamp) -> Result<()> {
+    let known: Vec<UserId> =
+        on!(conn, |c| users::table.filter(users::id.eq_any(members)).select(users::id).load(c))?;
+    let mut violations = Violations::default();
+    for (n, _) in members.iter().enumerate().filter(|(_, member)| !known.contains(member)) {
+        violations.push(Rule::Unknown.at(format!("{field}.{n}")));
+    }
+    violations.invalid()?;
+    dialect::insert_grants(conn, board, members, at)
+}
+
+fn refuse_taken(conn: &mut Conn, own: BoardId, key: &str) -> Result<()> {
+    let is_taken: bool = on!(conn, |c| {
+        diesel::select(exists(boards::table.filter(boards::name_key.eq(key).and(boards::id.ne(own))))).get_result(c)
+    })?;
+    if is_taken { Err(Error::conflict("name", Rule::Taken)) } else { Ok(()) }
+}
+
+fn conflict(error: diesel::result::Error) -> Error {
+    match taken(&error, &[("name_key", "name")]) {
+        Some(violation) => Error::Conflict(vec![violation]),
+        None => error.into(),
+    }
+}

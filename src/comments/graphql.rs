@@ -1,0 +1,1 @@
+//! comments in the schema (being built).

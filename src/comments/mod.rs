@@ -1,0 +1,35 @@
+//! Comments on posts. A hidden comment exists for its author and admins only.
+
+pub mod graphql;
+pub mod store;
+
+use diesel::prelude::*;
+
+use crate::{
+    clock::Timestamp,
+    db::tables::comments,
+    error::Rule,
+    ids::{CommentId, PostId, UserId},
+    text,
+};
+
+/// A comment on a post.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = comments)]
+pub struct Comment {
+    pub id: CommentId,
+    pub post_id: PostId,
+    pub author_id: Option<UserId>,
+    pub content: String,
+    pub is_visible: bool,
+    pub created_at: Timestamp,
+    pub updated_at: Option<Timestamp>,
+}
+
+/// 1 to 4 000 characters.
+///
+/// # Errors
+/// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
+pub fn parse_content(content: String) -> Result<String, Rule> {
+    text::paragraphs(content, 1..=4_000)
+}

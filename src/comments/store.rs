@@ -1,0 +1,182 @@
+//! The only room that reads or writes `comments`, and the place that says who may read them.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use super::Comment;
+use crate::{
+    access::{Actor, SignedIn},
+    app::App,
+    boards::store::{grantee, may_enter},
+    connection::{Page, Slice, keyset},
+    db::{
+        Conn,
+        dialect::{self, Lockable},
+        on,
+        tables::{board_grants, boards, comments, posts},
+    },
+    error::{Error, Result},
+    ids::{CommentId, PostId},
+    loader::Batch,
+    posts::store::{self as posts_store, not_hidden_post},
+};
+
+/// The condition, on a query that has `comments`, that the comment is not hidden from the user.
+macro_rules! not_hidden_comment {
+    ($user:expr) => {
+        comments::is_visible
+            .or(comments::author_id.is_not_null().and(comments::author_id.assume_not_null().eq($user)))
+    };
+}
+
+/// Comments by id, of those that the actor may read.
+pub struct ReadableComment;
+
+impl Batch for ReadableComment {
+    type Key = CommentId;
+    type Value = Comment;
+
+    async fn load(app: &App, actor: Actor, ids: Vec<CommentId>) -> Result<HashMap<CommentId, Comment>> {
+        app.db
+            .read(move |conn| {
+                let found = readable_in(conn, &actor, &ids)?;
+                Ok(found.into_iter().map(|comment| (comment.id, comment)).collect())
+            })
+            .await
+    }
+}
+
+fn readable_in(conn: &mut Conn, actor: &Actor, ids: &[CommentId]) -> Result<Vec<Comment>> {
+    Ok(on!(conn, |c| {
+        let mut query = comments::table
+            .inner_join(posts::table.inner_join(boards::table))
+            .filter(comments::id.eq_any(ids))
+            .select(Comment::as_select())
+            .into_boxed::<DB>();
+        if !actor.is_admin() {
+            let user = grantee(actor);
+            query = query.filter(may_enter!(user)).filter(not_hidden_post!(user)).filter(not_hidden_comment!(user));
+        }
+        query.load(c)
+    })?)
+}
+
+/// The comments on a post that `actor` may read, oldest first. That the post may be read has been seen to.
+///
+/// # Errors
+/// Those of the database.
+pub async fn page_of_post(app: &App, actor: Actor, post: PostId, page: Page<CommentId>) -> Result<Slice<Comment>> {
+    app.db
+        .read(move |conn| {
+            let found: Vec<Comment> = on!(conn, |c| {
+                let mut query = comments::table
+                    .filter(comments::post_id.eq(post))
+                    .select(Comment::as_select())
+                    .into_boxed::<DB>();
+                if !actor.is_admin() {
+                    query = query.filter(not_hidden_comment!(grantee(&actor)));
+                }
+                keyset!(query, page, comments::id, Asc).load(c)
+            })?;
+            Ok(page.slice(found))
+        })
+        .await
+}
+
+/// A comment to be.
+#[derive(Clone, Debug)]
+pub struct NewComment {
+    pub post: PostId,
+    pub content: String,
+    pub is_visible: bool,
+}
+
+/// Comments on a post.
+///
+/// # Errors
+/// `NOT_FOUND` when `actor` may not read the post.
+pub async fn insert(app: &App, actor: &SignedIn, new: NewComment) -> Result<Comment> {
+    let comment = Comment {
+        id: app.clock.id(),
+        post_id: new.post,
+        author_id: Some(actor.id),
+        content: new.content,
+        is_visible: new.is_visible,
+        created_at: app.clock.now(),
+        updated_at: None,
+    };
+    let actor = Actor::SignedIn(*actor);
+    app.db
+        .write(move |conn| {
+            posts_store::readable_in(conn, &actor, comment.post_id)?;
+            posts_store::count_comments(conn, comment.post_id, i32::from(comment.is_visible))?;
+            on!(conn, |c| diesel::insert_into(comments::table).values(&comment).execute(c))?;
+            Ok(comment.clone())
+        })
+        .await
+}
+
+/// A change of a comment; what is absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct CommentChanges {
+    pub content: Option<String>,
+    pub is_visible: Option<bool>,
+}
+
+/// Changes a comment.
+///
+/// # Errors
+/// `NOT_FOUND`; `FORBIDDEN` for others than its author and admins.
+pub async fn update(app: &App, actor: &SignedIn, id: CommentId, changes: CommentChanges) -> Result<Comment> {
+    let (actor, now) = (Actor::SignedIn(*actor), app.clock.now());
+    app.db
+        .write(move |conn| {
+            let mut comment = editable(conn, &actor, id)?;
+            let is_visible = changes.is_visible.unwrap_or(comment.is_visible);
+            let change = i32::from(is_visible) - i32::from(comment.is_visible);
+            if change != 0 {
+                posts_store::count_comments(conn, comment.post_id, change)?;
+            }
+            let row = (
+                changes.content.as_ref().map(|content| comments::content.eq(content)),
+                comments::is_visible.eq(is_visible),
+                comments::updated_at.eq(now),
+            );
+            on!(conn, |c| diesel::update(comments::table.find(id)).set(row).execute(c))?;
+            comment.content = changes.content.clone().unwrap_or(comment.content);
+            comment.is_visible = is_visible;
+            comment.updated_at = Some(now);
+            Ok(comment)
+        })
+        .await
+}
+
+/// Deletes a comment.
+///
+/// # Errors
+/// `NOT_FOUND`; `FORBIDDEN` for others than its author and admins.
+pub async fn delete(app: &App, actor: &SignedIn, id: CommentId) -> Result<()> {
+    let actor = Actor::SignedIn(*actor);
+    app.db
+        .write(move |conn| {
+            let comment = editable(conn, &actor, id)?;
+            if comment.is_visible {
+                posts_store::count_comments(conn, comment.post_id, -1)?;
+            }
+            on!(conn, |c| diesel::delete(comments::table.find(id)).execute(c))?;
+            Ok(())
+        })
+        .await
+}
+
+/// Loads a comment to change it, and holds its row and its post's until the transaction ends.
+fn editable(conn: &mut Conn, actor: &Actor, id: CommentId) -> Result<Comment> {
+    let found = |conn: &mut Conn| readable_in(conn, actor, &[id])?.pop().ok_or(Error::NotFound);
+    // The post first, as everywhere: two writers that lock in the same order cannot wait for each other.
+    let comment = found(conn)?;
+    dialect::lock(conn, Lockable::Posts, comment.post_id)?;
+    dialect::lock(conn, Lockable::Comments, id)?;
+    let comment = found(conn)?;
+    if actor.owns(comment.author_id) { Ok(comment) } else { Err(Error::Forbidden) }
+}

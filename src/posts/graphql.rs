@@ -1,0 +1,1 @@
+//! posts in the schema (being built).

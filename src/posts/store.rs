@@ -1,0 +1,304 @@
+//! The only room that reads or writes `posts`, and the place that says who may read them.
+
+use std::collections::HashMap;
+
+use diesel::{prelude::*, sql_types::Bool};
+
+use super::Post;
+use crate::{
+    access::{Actor, SignedIn},
+    app::App,
+    boards::store::{self as boards_store, grantee, may_enter},
+    bus::Topic,
+    connection::{Page, Slice, keyset},
+    db::{
+        Conn,
+        dialect::{self, Lockable},
+        on,
+        tables::{board_grants, boards, posts},
+    },
+    error::{Error, Result},
+    ids::{BoardId, PostId, UserId},
+    loader::Batch,
+};
+
+/// The condition, on a query that has `posts`, that the post is not hidden from the user.
+macro_rules! not_hidden_post {
+    ($user:expr) => {
+        posts::is_visible.or(posts::author_id.is_not_null().and(posts::author_id.assume_not_null().eq($user)))
+    };
+}
+pub(crate) use not_hidden_post;
+
+/// Posts by id, of those that the actor may read.
+pub struct ReadablePost;
+
+impl Batch for ReadablePost {
+    type Key = PostId;
+    type Value = Post;
+
+    async fn load(app: &App, actor: Actor, ids: Vec<PostId>) -> Result<HashMap<PostId, Post>> {
+        app.db
+            .read(move |conn| {
+                let found: Vec<Post> = on!(conn, |c| {
+                    let mut query = posts::table
+                        .inner_join(boards::table)
+                        .filter(posts::id.eq_any(ids))
+                        .select(Post::as_select())
+                        .into_boxed::<DB>();
+                    if !actor.is_admin() {
+                        let user = grantee(&actor);
+                        query = query.filter(may_enter!(user)).filter(not_hidden_post!(user));
+                    }
+                    query.load(c)
+                })?;
+                Ok(found.into_iter().map(|post| (post.id, post)).collect())
+            })
+            .await
+    }
+}
+
+/// Posts by id, for what its holder may read already: whoever reads a comment may read its post.
+pub struct PostOfReadable;
+
+impl Batch for PostOfReadable {
+    type Key = PostId;
+    type Value = Post;
+
+    async fn load(app: &App, _: Actor, ids: Vec<PostId>) -> Result<HashMap<PostId, Post>> {
+        app.db
+            .read(move |conn| {
+                let found: Vec<Post> =
+                    on!(conn, |c| posts::table.filter(posts::id.eq_any(ids)).select(Post::as_select()).load(c))?;
+                Ok(found.into_iter().map(|post| (post.id, post)).collect())
+            })
+            .await
+    }
+}
+
+/// The contents of posts that their holder may read.
+pub struct ContentOfPost;
+
+impl Batch for ContentOfPost {
+    type Key = PostId;
+    type Value = String;
+
+    async fn load(app: &App, _: Actor, ids: Vec<PostId>) -> Result<HashMap<PostId, String>> {
+        app.db
+            .read(move |conn| {
+                let found: Vec<(PostId, String)> = on!(conn, |c| {
+                    posts::table.filter(posts::id.eq_any(ids)).select((posts::id, posts::content)).load(c)
+                })?;
+                Ok(found.into_iter().collect())
+            })
+            .await
+    }
+}
+
+/// The newest post of boards that their holder may enter, of those that the actor may read.
+pub struct LastPostOfBoard;
+
+impl Batch for LastPostOfBoard {
+    type Key = BoardId;
+    type Value = Post;
+
+    async fn load(app: &App, actor: Actor, ids: Vec<BoardId>) -> Result<HashMap<BoardId, Post>> {
+        app.db
+            .read(move |conn| {
+                // One look into the index of each board, all in one statement.
+                let newest: Vec<Option<PostId>> = on!(conn, |c| {
+                    let may_read = actor.is_admin().into_sql::<Bool>().or(not_hidden_post!(grantee(&actor)));
+                    let of_board = posts::table
+                        .filter(posts::board_id.eq(boards::id).and(may_read))
+                        .order(posts::id.desc())
+                        .select(posts::id)
+                        .limit(1);
+                    boards::table.filter(boards::id.eq_any(ids)).select(of_board.single_value()).load(c)
+                })?;
+                let newest = newest.into_iter().flatten();
+                let found: Vec<Post> =
+                    on!(conn, |c| posts::table.filter(posts::id.eq_any(newest)).select(Post::as_select()).load(c))?;
+                Ok(found.into_iter().map(|post| (post.board_id, post)).collect())
+            })
+            .await
+    }
+}
+
+/// The post, for who may read it.
+///
+/// # Errors
+/// `NOT_FOUND` for a post that is not there or not for `actor`.
+pub async fn readable(app: &App, actor: Actor, id: PostId) -> Result<Post> {
+    app.db.read(move |conn| readable_in(conn, &actor, id)).await
+}
+
+/// [`readable`] within a transaction.
+///
+/// # Errors
+/// As [`readable`].
+pub fn readable_in(conn: &mut Conn, actor: &Actor, id: PostId) -> Result<Post> {
+    Ok(on!(conn, |c| {
+        let mut query = posts::table
+            .inner_join(boards::table)
+            .filter(posts::id.eq(id))
+            .select(Post::as_select())
+            .into_boxed::<DB>();
+        if !actor.is_admin() {
+            let user = grantee(actor);
+            query = query.filter(may_enter!(user)).filter(not_hidden_post!(user));
+        }
+        query.first(c)
+    })?)
+}
+
+/// What narrows the list of posts down. Empty: all that the actor may read.
+#[derive(Clone, Debug, Default)]
+pub struct PostFilter {
+    pub board: Option<BoardId>,
+    pub author: Option<UserId>,
+}
+
+/// Posts that `actor` may read, newest first.
+///
+/// # Errors
+/// Those of the database.
+pub async fn page(app: &App, actor: Actor, filter: PostFilter, page: Page<PostId>) -> Result<Slice<Post>> {
+    app.db
+        .read(move |conn| {
+            let found: Vec<Post> = on!(conn, |c| {
+                let mut query =
+                    posts::table.inner_join(boards::table).select(Post::as_select()).into_boxed::<DB>();
+                if !actor.is_admin() {
+                    let user = grantee(&actor);
+                    query = query.filter(may_enter!(user)).filter(not_hidden_post!(user));
+                }
+                if let Some(board) = filter.board {
+                    query = query.filter(posts::board_id.eq(board));
+                }
+                if let Some(author) = filter.author {
+                    query = query.filter(posts::author_id.eq(author));
+                }
+                keyset!(query, page, posts::id, Desc).load(c)
+            })?;
+            Ok(page.slice(found))
+        })
+        .await
+}
+
+/// A post to be.
+#[derive(Clone, Debug)]
+pub struct NewPost {
+    pub board: BoardId,
+    pub title: String,
+    pub content: String,
+    pub is_visible: bool,
+}
+
+/// Posts on a board.
+///
+/// # Errors
+/// `NOT_FOUND` when `actor` may not enter the board.
+pub async fn insert(app: &App, actor: &SignedIn, new: NewPost) -> Result<Post> {
+    let post = Post {
+        id: app.clock.id(),
+        board_id: new.board,
+        author_id: Some(actor.id),
+        title: new.title,
+        is_visible: new.is_visible,
+        comment_count: 0,
+        created_at: app.clock.now(),
+        updated_at: None,
+    };
+    let (actor, content) = (Actor::SignedIn(*actor), new.content);
+    let post = app
+        .db
+        .write(move |conn| {
+            boards_store::enterable(conn, &actor, post.board_id)?;
+            boards_store::count_posts(conn, post.board_id, i32::from(post.is_visible))?;
+            let row = (
+                (posts::id.eq(post.id), posts::board_id.eq(post.board_id), posts::author_id.eq(post.author_id)),
+                (posts::title.eq(&post.title), posts::content.eq(&content), posts::is_visible.eq(post.is_visible)),
+                (posts::comment_count.eq(0), posts::created_at.eq(post.created_at)),
+            );
+            on!(conn, |c| diesel::insert_into(posts::table).values(row).execute(c))?;
+            Ok(post.clone())
+        })
+        .await?;
+    app.bus.publish(Topic::PostsOf(post.board_id.uuid()), post.id.uuid());
+    Ok(post)
+}
+
+/// A change of a post; what is absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct PostChanges {
+    pub title: Option<String>,
+    pub content: Option<String>,
+    pub is_visible: Option<bool>,
+}
+
+/// Changes a post.
+///
+/// # Errors
+/// `NOT_FOUND`; `FORBIDDEN` for others than its author and admins.
+pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChanges) -> Result<Post> {
+    let (actor, now) = (Actor::SignedIn(*actor), app.clock.now());
+    app.db
+        .write(move |conn| {
+            let mut post = editable(conn, &actor, id)?;
+            let is_visible = changes.is_visible.unwrap_or(post.is_visible);
+            let change = i32::from(is_visible) - i32::from(post.is_visible);
+            if change != 0 {
+                boards_store::count_posts(conn, post.board_id, change)?;
+            }
+            let row = (
+                changes.title.as_ref().map(|title| posts::title.eq(title)),
+                changes.content.as_ref().map(|content| posts::content.eq(content)),
+                posts::is_visible.eq(is_visible),
+                posts::updated_at.eq(now),
+            );
+            on!(conn, |c| diesel::update(posts::table.find(id)).set(row).execute(c))?;
+            post.title = changes.title.clone().unwrap_or(post.title);
+            post.is_visible = is_visible;
+            post.updated_at = Some(now);
+            Ok(post)
+        })
+        .await
+}
+
+/// Deletes a post with its comments.
+///
+/// # Errors
+/// `NOT_FOUND`; `FORBIDDEN` for others than its author and admins.
+pub async fn delete(app: &App, actor: &SignedIn, id: PostId) -> Result<()> {
+    let actor = Actor::SignedIn(*actor);
+    app.db
+        .write(move |conn| {
+            let post = editable(conn, &actor, id)?;
+            if post.is_visible {
+                boards_store::count_posts(conn, post.board_id, -1)?;
+            }
+            on!(conn, |c| diesel::delete(posts::table.find(id)).execute(c))?;
+            Ok(())
+        })
+        .await
+}
+
+/// Adds `change` to the number of visible comments, and holds the post's row until the transaction ends.
+///
+/// # Errors
+/// `NOT_FOUND` when there is no such post.
+pub fn count_comments(conn: &mut Conn, post: PostId, change: i32) -> Result<()> {
+    let counted = posts::comment_count.eq(posts::comment_count + change);
+    let updated = on!(conn, |c| diesel::update(posts::table.find(post)).set(counted).execute(c))?;
+    if updated == 0 { Err(Error::NotFound) } else { Ok(()) }
+}
+
+/// Loads a post to change it, and holds its row until the transaction ends.
+fn editable(conn: &mut Conn, actor: &Actor, id: PostId) -> Result<Post> {
+    // The board first, as everywhere: two writers that lock in the same order cannot wait for each other.
+    let post = readable_in(conn, actor, id)?;
+    dialect::lock(conn, Lockable::Boards, post.board_id)?;
+    dialect::lock(conn, Lockable::Posts, id)?;
+    let post = readable_in(conn, actor, id)?;
+    if actor.owns(post.author_id) { Ok(post) } else { Err(Error::Forbidden) }
+}
