@@ -24,7 +24,9 @@ use crate::{
 };
 
 /// What a user may do in general.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, async_graphql::Enum, AsExpression, FromSqlRow)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, async_graphql::Enum, AsExpression, FromSqlRow,
+)]
 #[diesel(sql_type = SmallInt)]
 pub enum Role {
     /// Everybody who signed up.
@@ -163,7 +165,8 @@ impl Caller {
         Arc::new(Self {
             client,
             refresh_cookie,
-            actor: Mutex::new(actor), proved: Mutex::new(None),
+            actor: Mutex::new(actor),
+            proved: Mutex::new(None),
             set_cookie: Mutex::new(None),
             can_set_cookie,
         })
@@ -189,13 +192,21 @@ impl Caller {
     /// [`Error::Withheld`] for who is neither an admin nor the user `owner`.
     pub fn owner_or_admin(&self, owner: Option<UserId>) -> Result<()> {
         let has_proved = owner.is_some() && *self.proved.lock() == owner;
-        if has_proved || self.actor().owns(owner) { Ok(()) } else { Err(Error::Withheld) }
+        if has_proved || self.actor().owns(owner) {
+            Ok(())
+        } else {
+            Err(Error::Withheld)
+        }
     }
 
     /// # Errors
     /// [`Error::Withheld`] for who is not an admin.
     pub fn admin(&self) -> Result<()> {
-        if self.actor().is_admin() { Ok(()) } else { Err(Error::Withheld) }
+        if self.actor().is_admin() {
+            Ok(())
+        } else {
+            Err(Error::Withheld)
+        }
     }
 
     /// Sends this `Set-Cookie` with the answer.

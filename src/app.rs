@@ -85,21 +85,41 @@ fn jwt_secret(config: &Config) -> Result<Vec<u8>, Fault> {
         return Ok(configured.as_bytes().to_vec());
     }
     let path = config.volume_dir.join("jwt-secret");
-    let fault = |e: std::io::Error| Fault::new("VOLUME_DIR", format!("cannot keep a secret in {}: {e}", path.display()));
+    let fault = |e: std::io::Error| {
+        Fault::new(
+            "VOLUME_DIR",
+            format!("cannot keep a secret in {}: {e}", path.display()),
+        )
+    };
     std::fs::create_dir_all(&config.volume_dir).map_err(fault)?;
     match std::fs::read(&path) {
         Ok(secret) if secret.len() >= 32 => return Ok(secret),
-        Ok(_) => return Err(Fault::new("VOLUME_DIR", format!("{} is damaged: it has fewer than 32 bytes; delete it to have it made anew, which ends all access tokens", path.display()))),
+        Ok(_) => {
+            return Err(Fault::new(
+                "VOLUME_DIR",
+                format!(
+                    "{} is damaged: it has fewer than 32 bytes; delete it to have it made anew, which ends all access tokens",
+                    path.display()
+                ),
+            ));
+        }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         Err(e) => return Err(fault(e)),
     }
     let mut secret = vec![0; 32];
-    getrandom::fill(&mut secret).map_err(|e| Fault::new("JWT_SECRET", format!("the system has no random numbers: {e}")))?;
+    getrandom::fill(&mut secret).map_err(|e| {
+        Fault::new(
+            "JWT_SECRET",
+            format!("the system has no random numbers: {e}"),
+        )
+    })?;
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&path).map_err(fault)?;
-    file.write_all(&secret).and_then(|()| file.sync_all()).map_err(fault)?;
+    file.write_all(&secret)
+        .and_then(|()| file.sync_all())
+        .map_err(fault)?;
     Ok(secret)
 }

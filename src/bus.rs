@@ -53,7 +53,9 @@ impl Bus {
     pub fn publish(&self, topic: Topic, message: Message) {
         let Inner::InProcess(topics) = &*self.0;
         let mut topics = topics.lock();
-        let heard = topics.get(&topic).is_some_and(|sender| sender.send(message).is_ok());
+        let heard = topics
+            .get(&topic)
+            .is_some_and(|sender| sender.send(message).is_ok());
         if !heard {
             topics.remove(&topic);
         }

@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    error::{Error, Result, Rule, Violations},
+    error::{Result, Rule},
     ids::{Id, Kind},
+    input::Violations,
 };
 
 /// How many items a page has when nobody says.
@@ -255,34 +256,10 @@ fn decode<K: CursorKey>(list: List, text: &str) -> Option<K> {
     }
 }
 
-/// Checks a list of ids: at most `most`, each of the right kind; repeats are dropped, the order stays.
-///
-/// # Errors
-/// `LIMIT_EXCEEDED`, or `INVALID` with a violation at `field.N` for each id that is none.
-pub fn ids<K: Kind>(field: &str, given: &[async_graphql::ID], most: usize) -> Result<Vec<Id<K>>> {
-    if given.len() > most {
-        return Err(Error::LimitExceeded {
-            what: "ids",
-            limit: most as u64,
-        });
-    }
-    let mut violations = Violations::default();
-    let mut ids = Vec::with_capacity(given.len());
-    for (n, id) in given.iter().enumerate() {
-        if let Some(id) = violations.field(&format!("{field}.{n}"), Id::parse(id))
-            && !ids.contains(&id)
-        {
-            ids.push(id);
-        }
-    }
-    violations.invalid()?;
-    Ok(ids)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::PostId;
+    use crate::{error::Error, ids::PostId};
 
     fn page(args: PageArgs) -> Result<Page<PostId>> {
         args.page(List::Posts, 100)

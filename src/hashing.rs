@@ -19,7 +19,10 @@ static ARGON2: LazyLock<Argon2<'static>> = LazyLock::new(|| {
 /// A hash that no password fits, so that an unknown user costs as much time as a wrong password.
 static NOBODY: LazyLock<String> = LazyLock::new(|| {
     let salt = [0; 16];
-    ARGON2.hash_password_with_salt(b"", &salt).map(|h| h.to_string()).unwrap_or_default()
+    ARGON2
+        .hash_password_with_salt(b"", &salt)
+        .map(|h| h.to_string())
+        .unwrap_or_default()
 });
 
 /// The pool of threads that hash. Cheap to clone.
@@ -53,7 +56,8 @@ impl Hashing {
             let mut salt = [0; 16];
             getrandom::fill(&mut salt).map_err(|e| Error::internal(e.to_string()))?;
             let hash = ARGON2.hash_password_with_salt(password.as_bytes(), &salt);
-            hash.map(|h| h.to_string()).map_err(|e| Error::internal(e.to_string()))
+            hash.map(|h| h.to_string())
+                .map_err(|e| Error::internal(e.to_string()))
         })
         .await
     }
@@ -77,8 +81,14 @@ impl Hashing {
         .await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-        let permit = Arc::clone(&self.0).acquire_owned().await.map_err(Error::internal)?;
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let permit = Arc::clone(&self.0)
+            .acquire_owned()
+            .await
+            .map_err(Error::internal)?;
         let task = tokio::task::spawn_blocking(move || {
             // Held by the thread, not by the request: who hangs up must not make room for a thread more.
             let _permit = permit;
@@ -106,18 +116,46 @@ mod tests {
         let hashing = Hashing::default();
         let hash = hashing.hash("correct horse".to_owned()).await.unwrap();
 
-        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert_eq!(hashing.verify("correct horse".to_owned(), Some(hash.clone())).await.unwrap(), Verdict::Right);
-        assert_eq!(hashing.verify("correct horse ".to_owned(), Some(hash)).await.unwrap(), Verdict::Wrong);
-        assert_eq!(hashing.verify(String::new(), None).await.unwrap(), Verdict::Wrong);
+        assert!(
+            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{hash}"
+        );
+        assert_eq!(
+            hashing
+                .verify("correct horse".to_owned(), Some(hash.clone()))
+                .await
+                .unwrap(),
+            Verdict::Right
+        );
+        assert_eq!(
+            hashing
+                .verify("correct horse ".to_owned(), Some(hash))
+                .await
+                .unwrap(),
+            Verdict::Wrong
+        );
+        assert_eq!(
+            hashing.verify(String::new(), None).await.unwrap(),
+            Verdict::Wrong
+        );
     }
 
     #[tokio::test]
     async fn a_hash_of_other_parameters_fits_but_is_old() {
-        let weak = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(1024, 1, 1, None).unwrap());
-        let hash = weak.hash_password_with_salt(b"correct horse", &[1; 16]).unwrap().to_string();
+        let weak = Argon2::new(
+            Algorithm::Argon2id,
+            Version::V0x13,
+            Params::new(1024, 1, 1, None).unwrap(),
+        );
+        let hash = weak
+            .hash_password_with_salt(b"correct horse", &[1; 16])
+            .unwrap()
+            .to_string();
 
-        let verdict = Hashing::default().verify("correct horse".to_owned(), Some(hash)).await.unwrap();
+        let verdict = Hashing::default()
+            .verify("correct horse".to_owned(), Some(hash))
+            .await
+            .unwrap();
 
         assert_eq!(verdict, Verdict::RightButOld);
     }

@@ -25,4 +25,5 @@ pub mod connection;
 pub mod error;
 pub mod hashing;
 pub mod ids;
+pub mod input;
 pub mod text;

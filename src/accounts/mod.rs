@@ -61,11 +61,16 @@ impl Name {
         let name = text::line(name, 1..=64)?;
         let is_letter = |c: char| c.is_ascii_alphabetic() || ('가'..='힣').contains(&c);
         let well_formed = name.starts_with(is_letter)
-            && name.chars().all(|c| is_letter(c) || c.is_ascii_digit() || c == '_');
+            && name
+                .chars()
+                .all(|c| is_letter(c) || c.is_ascii_digit() || c == '_');
         if !well_formed {
             return Err(Rule::Format);
         }
-        Ok(Self { key: text::fold(&name), text: name })
+        Ok(Self {
+            key: text::fold(&name),
+            text: name,
+        })
     }
 }
 
@@ -86,7 +91,8 @@ impl Email {
             .with_required_tld()
             .without_display_text()
             .without_domain_literal();
-        email_address::EmailAddress::parse_with_options(&email, options).map_err(|_| Rule::Format)?;
+        email_address::EmailAddress::parse_with_options(&email, options)
+            .map_err(|_| Rule::Format)?;
         let key = text::fold(&email);
         if key.chars().count() > 512 {
             return Err(Rule::TooLong { max: 256 });
@@ -141,9 +147,23 @@ mod tests {
             assert!(Email::parse(good).is_ok(), "{good}");
         }
         let long = format!("{}@example.org", "a".repeat(256));
-        for bad in ["", "a", "a@b", "@b.co", "a@", "a b@c.de", "A <a@b.co>", "a@[127.0.0.1]", "a@b..co", &long] {
+        for bad in [
+            "",
+            "a",
+            "a@b",
+            "@b.co",
+            "a@",
+            "a b@c.de",
+            "A <a@b.co>",
+            "a@[127.0.0.1]",
+            "a@b..co",
+            &long,
+        ] {
             assert!(Email::parse(bad).is_err(), "{bad}");
         }
-        assert_eq!(Email::parse("A@B.co").unwrap().key, Email::parse("a@b.CO").unwrap().key);
+        assert_eq!(
+            Email::parse("A@B.co").unwrap().key,
+            Email::parse("a@b.CO").unwrap().key
+        );
     }
 }

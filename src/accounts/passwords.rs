@@ -9,8 +9,12 @@ use crate::{error::Rule, text};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
-static COMMON: LazyLock<HashSet<&'static str>> =
-    LazyLock::new(|| include_str!("common-passwords.txt").lines().filter(|l| !l.starts_with('#')).collect());
+static COMMON: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    include_str!("common-passwords.txt")
+        .lines()
+        .filter(|l| !l.starts_with('#'))
+        .collect()
+});
 
 impl Password {
     /// A password of 8 to 128 characters that is neither common nor the name or the e-mail address of its owner.
@@ -28,7 +32,10 @@ impl Password {
             return Err(Rule::CommonPassword);
         }
         let mailbox = email.split('@').next().unwrap_or_default();
-        if [name, email, mailbox].iter().any(|own| text::fold(own) == folded) {
+        if [name, email, mailbox]
+            .iter()
+            .any(|own| text::fold(own) == folded)
+        {
             return Err(Rule::PasswordIsName);
         }
         Ok(Self(password))
@@ -52,7 +59,11 @@ mod tests {
     use super::*;
 
     fn parse(password: &str) -> Result<Password, Rule> {
-        Password::parse(password.to_owned(), "gildong_hong", "hong.gildong@example.org")
+        Password::parse(
+            password.to_owned(),
+            "gildong_hong",
+            "hong.gildong@example.org",
+        )
     }
 
     #[test]

@@ -68,11 +68,20 @@ pub fn issue_access(app: &App, user: &User, session: SignInId) -> Result<AccessT
         jti: random()?,
         iat: now.seconds(),
         exp,
-        role: if user.role == Role::Admin { "ADMIN" } else { "USER" }.to_owned(),
+        role: if user.role == Role::Admin {
+            "ADMIN"
+        } else {
+            "USER"
+        }
+        .to_owned(),
     };
     let key = EncodingKey::from_secret(&app.jwt_secret);
-    let text = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).map_err(Error::internal)?;
-    Ok(AccessToken { text, expires_at: Timestamp::from_micros(exp * 1_000_000) })
+    let text = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
+        .map_err(Error::internal)?;
+    Ok(AccessToken {
+        text,
+        expires_at: Timestamp::from_micros(exp * 1_000_000),
+    })
 }
 
 /// Reads an access token. That its session still stands is for the store to say.
@@ -87,7 +96,9 @@ pub fn read_access(app: &App, token: &str) -> Result<AccessClaims> {
     // The time is the clock's, which tests move.
     validation.validate_exp = false;
     let key = DecodingKey::from_secret(&app.jwt_secret);
-    let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation).map_err(|_| Error::TokenInvalid)?.claims;
+    let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation)
+        .map_err(|_| Error::TokenInvalid)?
+        .claims;
     let user = UserId::parse(&claims.sub).map_err(|_| Error::TokenInvalid)?;
     let session = SignInId::parse(&claims.sid).map_err(|_| Error::TokenInvalid)?;
     if claims.typ != TYPE {
@@ -97,7 +108,11 @@ pub fn read_access(app: &App, token: &str) -> Result<AccessClaims> {
         return Err(Error::TokenExpired);
     }
     let expires_at = Timestamp::from_micros(claims.exp.saturating_mul(1_000_000));
-    Ok(AccessClaims { user, session, expires_at })
+    Ok(AccessClaims {
+        user,
+        session,
+        expires_at,
+    })
 }
 
 fn issuer(app: &App) -> String {
@@ -135,7 +150,13 @@ pub fn refresh_cookie(config: &Config, token: &str, lifetime: Duration) -> Strin
         SameSite::Strict => "Strict",
         SameSite::None => "None",
     };
-    let secure = if config.is_public_https() { "; Secure" } else { "" };
+    let secure = if config.is_public_https() {
+        "; Secure"
+    } else {
+        ""
+    };
     let seconds = lifetime.as_secs();
-    format!("{REFRESH_COOKIE}={token}; HttpOnly; Path=/graphql; SameSite={same_site}; Max-Age={seconds}{secure}")
+    format!(
+        "{REFRESH_COOKIE}={token}; HttpOnly; Path=/graphql; SameSite={same_site}; Max-Age={seconds}{secure}"
+    )
 }

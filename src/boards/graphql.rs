@@ -1,1 +1,348 @@
-//! boards in the schema (being built).
+//! Boards in the schema.
+
+use async_graphql::{
+    Context, ID, InputObject, MaybeUndefined, Object, SimpleObject,
+    connection::{ConnectionNameType, Edge, EdgeNameType},
+};
+
+use super::{
+    Board, BoardName, parse_information,
+    store::{self, BoardChanges, NewBoard, ReadableBoard},
+};
+use crate::{
+    access::{Access, auth},
+    accounts::User,
+    clock::Timestamp,
+    connection::{self, Connection, List, PageArgs},
+    context::ContextExt,
+    error::{Error, Result},
+    ids::{BoardId, PostId},
+    input::{self, Violations},
+    posts::{
+        Post,
+        store::{self as posts_store, LastPostOfBoard, PostFilter},
+    },
+};
+
+/// A place to post in.
+#[Object]
+impl Board {
+    /// The board's id.
+    pub async fn id(&self) -> ID {
+        self.id.into()
+    }
+
+    /// What the board is called, 1 to 128 characters; unique in any case.
+    async fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the board is for, 1 to 512 characters.
+    async fn information(&self) -> &str {
+        &self.information
+    }
+
+    /// Whether every reader may enter; else only users with a grant, and admins, know that the board exists.
+    /// Access: admins.
+    #[graphql(directive = auth::apply(Access::Admin))]
+    async fn is_visible(&self, ctx: &Context<'_>) -> Result<Option<bool>> {
+        ctx.caller().admin()?;
+        Ok(Some(self.is_visible))
+    }
+
+    /// Whether the board is in service; else only admins know that it exists. Access: admins.
+    #[graphql(directive = auth::apply(Access::Admin))]
+    async fn is_available(&self, ctx: &Context<'_>) -> Result<Option<bool>> {
+        ctx.caller().admin()?;
+        Ok(Some(self.is_available))
+    }
+
+    /// Users with a grant, oldest grant first. Access: admins.
+    #[graphql(directive = auth::apply(Access::Admin))]
+    async fn members(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Option<BoardMemberConnection>> {
+        ctx.caller().admin()?;
+        let app = ctx.app();
+        let page = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        }
+        .page(List::BoardMembers, app.config.limits.page)?;
+        let slice = store::members(app, self.id, page).await?;
+        Ok(Some(slice.connection_with(|(user, granted_at)| {
+            let cursor = connection::encode(List::BoardMembers, &(granted_at, user.id));
+            Edge::with_additional_fields(cursor, user, Grant { granted_at })
+        })))
+    }
+
+    /// When the board was made.
+    async fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    /// When the board was last changed; null if never.
+    async fn updated_at(&self) -> Option<Timestamp> {
+        self.updated_at
+    }
+
+    /// How many visible posts it has.
+    async fn post_count(&self) -> i32 {
+        self.post_count
+    }
+
+    /// The newest post that the viewer may read.
+    async fn last_post(&self, ctx: &Context<'_>) -> Result<Option<Post>> {
+        ctx.load::<LastPostOfBoard>(self.id).await
+    }
+
+    /// Whether the viewer may post here.
+    async fn viewer_can_post(&self, ctx: &Context<'_>) -> bool {
+        // Who holds the board may enter it, and who may enter it may post, once signed in.
+        ctx.actor().signed_in().is_some()
+    }
+
+    /// Posts that the viewer may read, newest first.
+    async fn posts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Option<Connection<Post>>> {
+        let app = ctx.app();
+        let page = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        }
+        .page::<PostId>(List::Posts, app.config.limits.page)?;
+        let filter = PostFilter {
+            board: Some(self.id),
+            author: None,
+        };
+        let slice = posts_store::page(app, ctx.actor(), filter, page).await?;
+        Ok(Some(slice.connection(List::Posts, |post| post.id)))
+    }
+}
+
+/// Users with a grant for a board.
+type BoardMemberConnection =
+    Connection<User, BoardMemberConnectionName, BoardMemberEdgeName, Grant>;
+
+/// What an edge to a member says of the grant.
+#[derive(SimpleObject)]
+struct Grant {
+    /// When the user was let in.
+    granted_at: Timestamp,
+}
+
+struct BoardMemberConnectionName;
+
+impl ConnectionNameType for BoardMemberConnectionName {
+    fn type_name<T: async_graphql::OutputType>() -> String {
+        "BoardMemberConnection".to_owned()
+    }
+}
+
+struct BoardMemberEdgeName;
+
+impl EdgeNameType for BoardMemberEdgeName {
+    fn type_name<T: async_graphql::OutputType>() -> String {
+        "BoardMemberEdge".to_owned()
+    }
+}
+
+/// Queries about boards.
+#[derive(Default)]
+pub struct BoardQuery;
+
+#[Object]
+impl BoardQuery {
+    /// The board with this id. Access: readers.
+    #[graphql(directive = auth::apply(Access::Reader), guard = "Access::Reader")]
+    async fn board(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The board's id.")] id: ID,
+    ) -> Result<Option<Board>> {
+        let board = ctx.load::<ReadableBoard>(input::id("id", &id)?).await?;
+        board.map(Some).ok_or(Error::NotFound)
+    }
+
+    /// The boards that the viewer may enter, by name. Access: readers.
+    #[graphql(directive = auth::apply(Access::Reader), guard = "Access::Reader")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the arguments of the schema"
+    )]
+    async fn boards(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The beginning of the name, in any case.")] search: Option<String>,
+        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Option<Connection<Board>>> {
+        let app = ctx.app();
+        let page = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        }
+        .page(List::Boards, app.config.limits.page)?;
+        let slice = store::page(app, ctx.actor(), search, page).await?;
+        Ok(Some(
+            slice.connection(List::Boards, |board| board.name_key.clone()),
+        ))
+    }
+}
+
+/// What `createBoard` takes.
+#[derive(InputObject)]
+struct CreateBoardInput {
+    /// 1 to 128 characters; unique in any case.
+    name: String,
+    /// What the board is for, 1 to 512 characters.
+    information: String,
+    /// Whether every reader may enter, rather than users with a grant.
+    #[graphql(default = true)]
+    is_visible: bool,
+    /// Whether the board is in service, rather than for admins only.
+    #[graphql(default = true)]
+    is_available: bool,
+    /// Users to grant entry to, at most 100.
+    member_ids: Option<Vec<ID>>,
+}
+
+/// What `createBoard` answers.
+#[derive(SimpleObject)]
+struct CreateBoardPayload {
+    /// The new board.
+    board: Board,
+}
+
+/// What `updateBoard` takes. What is left out stays as it is.
+#[derive(InputObject)]
+struct UpdateBoardInput {
+    /// The board to change.
+    id: ID,
+    /// 1 to 128 characters; unique in any case.
+    name: MaybeUndefined<String>,
+    /// What the board is for, 1 to 512 characters.
+    information: MaybeUndefined<String>,
+    /// Whether every reader may enter, rather than users with a grant.
+    is_visible: MaybeUndefined<bool>,
+    /// Whether the board is in service, rather than for admins only.
+    is_available: MaybeUndefined<bool>,
+    /// Users to grant entry to, at most 100.
+    add_member_ids: Option<Vec<ID>>,
+    /// Users to take the grant from, at most 100.
+    remove_member_ids: Option<Vec<ID>>,
+}
+
+/// What `updateBoard` answers.
+#[derive(SimpleObject)]
+struct UpdateBoardPayload {
+    /// The board as changed.
+    board: Board,
+}
+
+/// What `deleteBoard` takes.
+#[derive(InputObject)]
+struct DeleteBoardInput {
+    /// The board to delete.
+    id: ID,
+}
+
+/// What `deleteBoard` answers.
+#[derive(SimpleObject)]
+struct DeleteBoardPayload {
+    /// The id that the board had.
+    deleted_board_id: ID,
+}
+
+/// Changes of boards.
+#[derive(Default)]
+pub struct BoardMutation;
+
+#[Object]
+impl BoardMutation {
+    /// Makes a board. Access: admins.
+    #[graphql(directive = auth::apply(Access::Admin), guard = "Access::Admin")]
+    async fn create_board(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The board to be.")] input: CreateBoardInput,
+    ) -> Result<Option<CreateBoardPayload>> {
+        let app = ctx.app();
+        let mut violations = Violations::default();
+        let name = violations.field("name", BoardName::parse(&input.name));
+        let information = violations.field("information", parse_information(&input.information));
+        let members = violations.ids("memberIds", input.member_ids, app.config.limits.ids)?;
+        let (name, information) = violations.finish(name.zip(information))?;
+        let (is_visible, is_available) = (input.is_visible, input.is_available);
+        let board = store::insert(
+            app,
+            NewBoard {
+                name,
+                information,
+                is_visible,
+                is_available,
+                members,
+            },
+        )
+        .await?;
+        Ok(Some(CreateBoardPayload { board }))
+    }
+
+    /// Changes a board, and who may enter it. Access: admins.
+    #[graphql(directive = auth::apply(Access::Admin), guard = "Access::Admin")]
+    async fn update_board(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which board, and what to change.")] input: UpdateBoardInput,
+    ) -> Result<Option<UpdateBoardPayload>> {
+        let app = ctx.app();
+        let most = app.config.limits.ids;
+        let mut violations = Violations::default();
+        let id = violations.field("id", BoardId::parse(&input.id));
+        let changes = BoardChanges {
+            name: violations.change("name", input.name, |name| BoardName::parse(&name)),
+            information: violations.change("information", input.information, |text| {
+                parse_information(&text)
+            }),
+            is_visible: violations.change("isVisible", input.is_visible, Ok),
+            is_available: violations.change("isAvailable", input.is_available, Ok),
+            add_members: violations.ids("addMemberIds", input.add_member_ids, most)?,
+            remove_members: violations.ids("removeMemberIds", input.remove_member_ids, most)?,
+        };
+        let board = store::update(app, violations.finish(id)?, changes).await?;
+        Ok(Some(UpdateBoardPayload { board }))
+    }
+
+    /// Deletes a board with its posts and their comments. Access: admins.
+    #[graphql(directive = auth::apply(Access::Admin), guard = "Access::Admin")]
+    async fn delete_board(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which board.")] input: DeleteBoardInput,
+    ) -> Result<Option<DeleteBoardPayload>> {
+        let id = input::id("id", &input.id)?;
+        store::delete(ctx.app(), id).await?;
+        Ok(Some(DeleteBoardPayload {
+            deleted_board_id: id.into(),
+        }))
+    }
+}

@@ -6,13 +6,7 @@ pub mod store;
 
 use diesel::prelude::*;
 
-use crate::{
-    clock::Timestamp,
-    db::tables::boards,
-    error::Rule,
-    ids::BoardId,
-    text,
-};
+use crate::{clock::Timestamp, db::tables::boards, error::Rule, ids::BoardId, text};
 
 /// A place to post in.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]

@@ -20,8 +20,9 @@ use crate::{
         tables::{board_grants, boards, users},
         taken,
     },
-    error::{Error, Result, Rule, Violations},
+    error::{Error, Result, Rule},
     ids::{BoardId, UserId},
+    input::Violations,
     loader::Batch,
     text,
 };
@@ -29,11 +30,13 @@ use crate::{
 /// The condition, on a query that has `boards`, that the user may enter the board. Admins enter all: leave it out.
 macro_rules! may_enter {
     ($user:expr) => {
-        boards::is_available.and(boards::is_visible.or(diesel::dsl::exists(
-            board_grants::table
-                .filter(board_grants::board_id.eq(boards::id))
-                .filter(board_grants::user_id.eq($user)),
-        )))
+        boards::is_available.and(
+            boards::is_visible.or(diesel::dsl::exists(
+                board_grants::table
+                    .filter(board_grants::board_id.eq(boards::id))
+                    .filter(board_grants::user_id.eq($user)),
+            )),
+        )
     };
 }
 pub(crate) use may_enter;
@@ -55,8 +58,10 @@ impl Batch for ReadableBoard {
         app.db
             .read(move |conn| {
                 let found: Vec<Board> = on!(conn, |c| {
-                    let mut query =
-                        boards::table.filter(boards::id.eq_any(ids)).select(Board::as_select()).into_boxed::<DB>();
+                    let mut query = boards::table
+                        .filter(boards::id.eq_any(ids))
+                        .select(Board::as_select())
+                        .into_boxed::<DB>();
                     if !actor.is_admin() {
                         query = query.filter(may_enter!(grantee(&actor)));
                     }
@@ -78,8 +83,10 @@ impl Batch for BoardOfReadable {
     async fn load(app: &App, _: Actor, ids: Vec<BoardId>) -> Result<HashMap<BoardId, Board>> {
         app.db
             .read(move |conn| {
-                let found: Vec<Board> =
-                    on!(conn, |c| boards::table.filter(boards::id.eq_any(ids)).select(Board::as_select()).load(c))?;
+                let found: Vec<Board> = on!(conn, |c| boards::table
+                    .filter(boards::id.eq_any(ids))
+                    .select(Board::as_select())
+                    .load(c))?;
                 Ok(found.into_iter().map(|board| (board.id, board)).collect())
             })
             .await
@@ -100,7 +107,10 @@ pub async fn readable(app: &App, actor: Actor, id: BoardId) -> Result<Board> {
 /// As [`readable`].
 pub fn enterable(conn: &mut Conn, actor: &Actor, id: BoardId) -> Result<Board> {
     Ok(on!(conn, |c| {
-        let mut query = boards::table.filter(boards::id.eq(id)).select(Board::as_select()).into_boxed::<DB>();
+        let mut query = boards::table
+            .filter(boards::id.eq(id))
+            .select(Board::as_select())
+            .into_boxed::<DB>();
         if !actor.is_admin() {
             query = query.filter(may_enter!(grantee(actor)));
         }
@@ -112,7 +122,12 @@ pub fn enterable(conn: &mut Conn, actor: &Actor, id: BoardId) -> Result<Board> {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn page(app: &App, actor: Actor, name_prefix: Option<String>, page: Page<String>) -> Result<Slice<Board>> {
+pub async fn page(
+    app: &App,
+    actor: Actor,
+    name_prefix: Option<String>,
+    page: Page<String>,
+) -> Result<Slice<Board>> {
     app.db
         .read(move |conn| {
             let found: Vec<Board> = on!(conn, |c| {
@@ -122,7 +137,9 @@ pub async fn page(app: &App, actor: Actor, name_prefix: Option<String>, page: Pa
                 }
                 if let Some(prefix) = &name_prefix {
                     let prefix = text::fold(prefix.trim());
-                    query = query.filter(boards::name_key.between(prefix.clone(), format!("{prefix}\u{10ffff}")));
+                    query = query.filter(
+                        boards::name_key.between(prefix.clone(), format!("{prefix}\u{10ffff}")),
+                    );
                 }
                 keyset!(query, page, boards::name_key, Asc).load(c)
             })?;
@@ -154,10 +171,18 @@ pub async fn members(
                     .limit(page.fetch())
                     .into_boxed::<DB>();
                 if let Some((at, user)) = page.after {
-                    query = query.filter(granted_at.gt(at).or(granted_at.eq(at).and(user_id.gt(user))));
+                    query = query.filter(
+                        granted_at
+                            .gt(at)
+                            .or(granted_at.eq(at).and(user_id.gt(user))),
+                    );
                 }
                 if let Some((at, user)) = page.before {
-                    query = query.filter(granted_at.lt(at).or(granted_at.eq(at).and(user_id.lt(user))));
+                    query = query.filter(
+                        granted_at
+                            .lt(at)
+                            .or(granted_at.eq(at).and(user_id.lt(user))),
+                    );
                 }
                 if page.backwards {
                     query.order((granted_at.desc(), user_id.desc())).load(c)
@@ -200,7 +225,10 @@ pub async fn insert(app: &App, new: NewBoard) -> Result<Board> {
     app.db
         .write(move |conn| {
             refuse_taken(conn, board.id, &board.name_key)?;
-            on!(conn, |c| diesel::insert_into(boards::table).values(&board).execute(c)).map_err(conflict)?;
+            on!(conn, |c| diesel::insert_into(boards::table)
+                .values(&board)
+                .execute(c))
+            .map_err(conflict)?;
             grant(conn, board.id, &members, "memberIds", board.created_at)?;
             Ok(board.clone())
         })
@@ -232,18 +260,33 @@ pub async fn update(app: &App, id: BoardId, changes: BoardChanges) -> Result<Boa
                 refuse_taken(conn, id, &name.key)?;
             }
             let row = (
-                changes.name.as_ref().map(|n| (boards::name.eq(&n.text), boards::name_key.eq(&n.key))),
-                changes.information.as_ref().map(|i| boards::information.eq(i)),
+                changes
+                    .name
+                    .as_ref()
+                    .map(|n| (boards::name.eq(&n.text), boards::name_key.eq(&n.key))),
+                changes
+                    .information
+                    .as_ref()
+                    .map(|i| boards::information.eq(i)),
                 changes.is_visible.map(|v| boards::is_visible.eq(v)),
                 changes.is_available.map(|a| boards::is_available.eq(a)),
                 boards::updated_at.eq(now),
             );
-            on!(conn, |c| diesel::update(boards::table.find(id)).set(row).execute(c)).map_err(conflict)?;
-            let board: Board = on!(conn, |c| boards::table.find(id).select(Board::as_select()).get_result(c))?;
+            on!(conn, |c| diesel::update(boards::table.find(id))
+                .set(row)
+                .execute(c))
+            .map_err(conflict)?;
+            let board: Board = on!(conn, |c| boards::table
+                .find(id)
+                .select(Board::as_select())
+                .get_result(c))?;
             let removed = &changes.remove_members;
             on!(conn, |c| {
-                let grants = board_grants::table
-                    .filter(board_grants::board_id.eq(id).and(board_grants::user_id.eq_any(removed)));
+                let grants = board_grants::table.filter(
+                    board_grants::board_id
+                        .eq(id)
+                        .and(board_grants::user_id.eq_any(removed)),
+                );
                 diesel::delete(grants).execute(c)
             })?;
             grant(conn, id, &changes.add_members, "addMemberIds", now)?;
@@ -262,7 +305,11 @@ pub async fn delete(app: &App, id: BoardId) -> Result<()> {
     app.db
         .write(move |conn| {
             let deleted = on!(conn, |c| diesel::delete(boards::table.find(id)).execute(c))?;
-            if deleted == 0 { Err(Error::NotFound) } else { Ok(()) }
+            if deleted == 0 {
+                Err(Error::NotFound)
+            } else {
+                Ok(())
+            }
         })
         .await?;
     app.bus.publish(Topic::Boards, id.uuid());
@@ -276,15 +323,33 @@ pub async fn delete(app: &App, id: BoardId) -> Result<()> {
 /// `NOT_FOUND` when there is no such board.
 pub fn count_posts(conn: &mut Conn, board: BoardId, change: i32) -> Result<()> {
     let counted = boards::post_count.eq(boards::post_count + change);
-    let updated = on!(conn, |c| diesel::update(boards::table.find(board)).set(counted).execute(c))?;
-    if updated == 0 { Err(Error::NotFound) } else { Ok(()) }
+    let updated = on!(conn, |c| diesel::update(boards::table.find(board))
+        .set(counted)
+        .execute(c))?;
+    if updated == 0 {
+        Err(Error::NotFound)
+    } else {
+        Ok(())
+    }
 }
 
-fn grant(conn: &mut Conn, board: BoardId, members: &[UserId], field: &str, at: Timestamp) -> Result<()> {
-    let known: Vec<UserId> =
-        on!(conn, |c| users::table.filter(users::id.eq_any(members)).select(users::id).load(c))?;
+fn grant(
+    conn: &mut Conn,
+    board: BoardId,
+    members: &[UserId],
+    field: &str,
+    at: Timestamp,
+) -> Result<()> {
+    let known: Vec<UserId> = on!(conn, |c| users::table
+        .filter(users::id.eq_any(members))
+        .select(users::id)
+        .load(c))?;
     let mut violations = Violations::default();
-    for (n, _) in members.iter().enumerate().filter(|(_, member)| !known.contains(member)) {
+    for (n, _) in members
+        .iter()
+        .enumerate()
+        .filter(|(_, member)| !known.contains(member))
+    {
         violations.push(Rule::Unknown.at(format!("{field}.{n}")));
     }
     violations.invalid()?;
@@ -293,9 +358,16 @@ fn grant(conn: &mut Conn, board: BoardId, members: &[UserId], field: &str, at: T
 
 fn refuse_taken(conn: &mut Conn, own: BoardId, key: &str) -> Result<()> {
     let is_taken: bool = on!(conn, |c| {
-        diesel::select(exists(boards::table.filter(boards::name_key.eq(key).and(boards::id.ne(own))))).get_result(c)
+        diesel::select(exists(
+            boards::table.filter(boards::name_key.eq(key).and(boards::id.ne(own))),
+        ))
+        .get_result(c)
     })?;
-    if is_taken { Err(Error::conflict("name", Rule::Taken)) } else { Ok(()) }
+    if is_taken {
+        Err(Error::conflict("name", Rule::Taken))
+    } else {
+        Ok(())
+    }
 }
 
 fn conflict(error: diesel::result::Error) -> Error {

@@ -1,1 +1,203 @@
-//! comments in the schema (being built).
+//! Comments in the schema.
+
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+
+use super::{
+    Comment, parse_content,
+    store::{self, CommentChanges, NewComment, ReadableComment},
+};
+use crate::{
+    access::{Access, auth},
+    accounts::{User, store::users::UserById},
+    clock::Timestamp,
+    context::ContextExt,
+    error::{Error, Result},
+    ids::{CommentId, PostId},
+    input::{self, Violations},
+    posts::{Post, store::PostOfReadable},
+};
+
+/// What somebody wrote under a post.
+#[Object]
+impl Comment {
+    /// The comment's id.
+    pub async fn id(&self) -> ID {
+        self.id.into()
+    }
+
+    /// The post that it belongs to.
+    async fn post(&self, ctx: &Context<'_>) -> Result<Post> {
+        ctx.load::<PostOfReadable>(self.post_id)
+            .await?
+            .ok_or(Error::NotFound)
+    }
+
+    /// Who wrote it; null once the account is deleted.
+    async fn author(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        match self.author_id {
+            Some(id) => ctx.load::<UserById>(id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// 1 to 4 000 characters.
+    async fn content(&self) -> &str {
+        &self.content
+    }
+
+    /// When it was written.
+    async fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    /// When it was last changed; null if never.
+    async fn updated_at(&self) -> Option<Timestamp> {
+        self.updated_at
+    }
+
+    /// Whether every reader of the post may read it; a hidden comment exists for its author and admins only.
+    /// Access: the owner or an admin.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
+    async fn is_visible(&self, ctx: &Context<'_>) -> Result<Option<bool>> {
+        ctx.caller().owner_or_admin(self.author_id)?;
+        Ok(Some(self.is_visible))
+    }
+
+    /// Whether the viewer may change and delete it.
+    async fn viewer_can_edit(&self, ctx: &Context<'_>) -> bool {
+        ctx.actor().owns(self.author_id)
+    }
+}
+
+/// Queries about comments.
+#[derive(Default)]
+pub struct CommentQuery;
+
+#[Object]
+impl CommentQuery {
+    /// The comment with this id. Access: readers.
+    #[graphql(directive = auth::apply(Access::Reader), guard = "Access::Reader")]
+    async fn comment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The comment's id.")] id: ID,
+    ) -> Result<Option<Comment>> {
+        let comment = ctx.load::<ReadableComment>(input::id("id", &id)?).await?;
+        comment.map(Some).ok_or(Error::NotFound)
+    }
+}
+
+/// What `createComment` takes.
+#[derive(InputObject)]
+struct CreateCommentInput {
+    /// The post to comment on.
+    post_id: ID,
+    /// 1 to 4 000 characters.
+    content: String,
+    /// Whether every reader of the post may read it.
+    #[graphql(default = true)]
+    is_visible: bool,
+}
+
+/// What `createComment` answers.
+#[derive(SimpleObject)]
+struct CreateCommentPayload {
+    /// The new comment.
+    comment: Comment,
+}
+
+/// What `updateComment` takes. What is left out stays as it is.
+#[derive(InputObject)]
+struct UpdateCommentInput {
+    /// The comment to change.
+    id: ID,
+    /// 1 to 4 000 characters.
+    content: MaybeUndefined<String>,
+    /// Whether every reader of the post may read it.
+    is_visible: MaybeUndefined<bool>,
+}
+
+/// What `updateComment` answers.
+#[derive(SimpleObject)]
+struct UpdateCommentPayload {
+    /// The comment as changed.
+    comment: Comment,
+}
+
+/// What `deleteComment` takes.
+#[derive(InputObject)]
+struct DeleteCommentInput {
+    /// The comment to delete.
+    id: ID,
+}
+
+/// What `deleteComment` answers.
+#[derive(SimpleObject)]
+struct DeleteCommentPayload {
+    /// The id that the comment had.
+    deleted_comment_id: ID,
+}
+
+/// Changes of comments.
+#[derive(Default)]
+pub struct CommentMutation;
+
+#[Object]
+impl CommentMutation {
+    /// Comments on a post that one may read. Access: signed in.
+    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    async fn create_comment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The comment to be.")] input: CreateCommentInput,
+    ) -> Result<Option<CreateCommentPayload>> {
+        let mut violations = Violations::default();
+        let post = violations.field("postId", PostId::parse(&input.post_id));
+        let content = violations.field("content", parse_content(input.content));
+        let (post, content) = violations.finish(post.zip(content))?;
+        let new = NewComment {
+            post,
+            content,
+            is_visible: input.is_visible,
+        };
+        let comment = store::insert(ctx.app(), &ctx.signed_in()?, new).await?;
+        Ok(Some(CreateCommentPayload { comment }))
+    }
+
+    /// Changes a comment, hides or shows it. Access: the owner or an admin.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "Access::OwnerOrAdmin")]
+    async fn update_comment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which comment, and what to change.")] input: UpdateCommentInput,
+    ) -> Result<Option<UpdateCommentPayload>> {
+        let mut violations = Violations::default();
+        let id = violations.field("id", CommentId::parse(&input.id));
+        let changes = CommentChanges {
+            content: violations.change("content", input.content, parse_content),
+            is_visible: violations.change("isVisible", input.is_visible, Ok),
+        };
+        let comment = store::update(
+            ctx.app(),
+            &ctx.signed_in()?,
+            violations.finish(id)?,
+            changes,
+        )
+        .await?;
+        Ok(Some(UpdateCommentPayload { comment }))
+    }
+
+    /// Deletes a comment. Access: the owner or an admin.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "Access::OwnerOrAdmin")]
+    async fn delete_comment(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which comment.")] input: DeleteCommentInput,
+    ) -> Result<Option<DeleteCommentPayload>> {
+        let id = input::id("id", &input.id)?;
+        store::delete(ctx.app(), &ctx.signed_in()?, id).await?;
+        Ok(Some(DeleteCommentPayload {
+            deleted_comment_id: id.into(),
+        }))
+    }
+}

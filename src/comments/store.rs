@@ -25,8 +25,9 @@ use crate::{
 /// The condition, on a query that has `comments`, that the comment is not hidden from the user.
 macro_rules! not_hidden_comment {
     ($user:expr) => {
-        comments::is_visible
-            .or(comments::author_id.is_not_null().and(comments::author_id.assume_not_null().eq($user)))
+        comments::is_visible.or(comments::author_id
+            .is_not_null()
+            .and(comments::author_id.assume_not_null().eq($user)))
     };
 }
 
@@ -37,11 +38,18 @@ impl Batch for ReadableComment {
     type Key = CommentId;
     type Value = Comment;
 
-    async fn load(app: &App, actor: Actor, ids: Vec<CommentId>) -> Result<HashMap<CommentId, Comment>> {
+    async fn load(
+        app: &App,
+        actor: Actor,
+        ids: Vec<CommentId>,
+    ) -> Result<HashMap<CommentId, Comment>> {
         app.db
             .read(move |conn| {
                 let found = readable_in(conn, &actor, &ids)?;
-                Ok(found.into_iter().map(|comment| (comment.id, comment)).collect())
+                Ok(found
+                    .into_iter()
+                    .map(|comment| (comment.id, comment))
+                    .collect())
             })
             .await
     }
@@ -56,7 +64,10 @@ fn readable_in(conn: &mut Conn, actor: &Actor, ids: &[CommentId]) -> Result<Vec<
             .into_boxed::<DB>();
         if !actor.is_admin() {
             let user = grantee(actor);
-            query = query.filter(may_enter!(user)).filter(not_hidden_post!(user)).filter(not_hidden_comment!(user));
+            query = query
+                .filter(may_enter!(user))
+                .filter(not_hidden_post!(user))
+                .filter(not_hidden_comment!(user));
         }
         query.load(c)
     })?)
@@ -66,7 +77,12 @@ fn readable_in(conn: &mut Conn, actor: &Actor, ids: &[CommentId]) -> Result<Vec<
 ///
 /// # Errors
 /// Those of the database.
-pub async fn page_of_post(app: &App, actor: Actor, post: PostId, page: Page<CommentId>) -> Result<Slice<Comment>> {
+pub async fn page_of_post(
+    app: &App,
+    actor: Actor,
+    post: PostId,
+    page: Page<CommentId>,
+) -> Result<Slice<Comment>> {
     app.db
         .read(move |conn| {
             let found: Vec<Comment> = on!(conn, |c| {
@@ -111,7 +127,9 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewComment) -> Result<Comm
         .write(move |conn| {
             posts_store::readable_in(conn, &actor, comment.post_id)?;
             posts_store::count_comments(conn, comment.post_id, i32::from(comment.is_visible))?;
-            on!(conn, |c| diesel::insert_into(comments::table).values(&comment).execute(c))?;
+            on!(conn, |c| diesel::insert_into(comments::table)
+                .values(&comment)
+                .execute(c))?;
             Ok(comment.clone())
         })
         .await
@@ -128,7 +146,12 @@ pub struct CommentChanges {
 ///
 /// # Errors
 /// `NOT_FOUND`; `FORBIDDEN` for others than its author and admins.
-pub async fn update(app: &App, actor: &SignedIn, id: CommentId, changes: CommentChanges) -> Result<Comment> {
+pub async fn update(
+    app: &App,
+    actor: &SignedIn,
+    id: CommentId,
+    changes: CommentChanges,
+) -> Result<Comment> {
     let (actor, now) = (Actor::SignedIn(*actor), app.clock.now());
     app.db
         .write(move |conn| {
@@ -139,11 +162,16 @@ pub async fn update(app: &App, actor: &SignedIn, id: CommentId, changes: Comment
                 posts_store::count_comments(conn, comment.post_id, change)?;
             }
             let row = (
-                changes.content.as_ref().map(|content| comments::content.eq(content)),
+                changes
+                    .content
+                    .as_ref()
+                    .map(|content| comments::content.eq(content)),
                 comments::is_visible.eq(is_visible),
                 comments::updated_at.eq(now),
             );
-            on!(conn, |c| diesel::update(comments::table.find(id)).set(row).execute(c))?;
+            on!(conn, |c| diesel::update(comments::table.find(id))
+                .set(row)
+                .execute(c))?;
             comment.content = changes.content.clone().unwrap_or(comment.content);
             comment.is_visible = is_visible;
             comment.updated_at = Some(now);
@@ -164,7 +192,8 @@ pub async fn delete(app: &App, actor: &SignedIn, id: CommentId) -> Result<()> {
             if comment.is_visible {
                 posts_store::count_comments(conn, comment.post_id, -1)?;
             }
-            on!(conn, |c| diesel::delete(comments::table.find(id)).execute(c))?;
+            on!(conn, |c| diesel::delete(comments::table.find(id))
+                .execute(c))?;
             Ok(())
         })
         .await
@@ -172,11 +201,19 @@ pub async fn delete(app: &App, actor: &SignedIn, id: CommentId) -> Result<()> {
 
 /// Loads a comment to change it, and holds its row and its post's until the transaction ends.
 fn editable(conn: &mut Conn, actor: &Actor, id: CommentId) -> Result<Comment> {
-    let found = |conn: &mut Conn| readable_in(conn, actor, &[id])?.pop().ok_or(Error::NotFound);
+    let found = |conn: &mut Conn| {
+        readable_in(conn, actor, &[id])?
+            .pop()
+            .ok_or(Error::NotFound)
+    };
     // The post first, as everywhere: two writers that lock in the same order cannot wait for each other.
     let comment = found(conn)?;
     dialect::lock(conn, Lockable::Posts, comment.post_id)?;
     dialect::lock(conn, Lockable::Comments, id)?;
     let comment = found(conn)?;
-    if actor.owns(comment.author_id) { Ok(comment) } else { Err(Error::Forbidden) }
+    if actor.owns(comment.author_id) {
+        Ok(comment)
+    } else {
+        Err(Error::Forbidden)
+    }
 }

@@ -1,1 +1,311 @@
-//! posts in the schema (being built).
+//! Posts in the schema.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject, Subscription};
+use futures_util::Stream;
+
+use super::{
+    Post, live, parse_content, parse_title,
+    store::{self, ContentOfPost, NewPost, PostChanges, PostFilter, ReadablePost},
+};
+use crate::{
+    access::{Access, Caller, auth},
+    accounts::{User, store::users::UserById},
+    boards::{Board, store::BoardOfReadable},
+    clock::Timestamp,
+    comments::{Comment, store as comments_store},
+    connection::{Connection, List, PageArgs},
+    context::ContextExt,
+    error::{Error, Result},
+    ids::{BoardId, CommentId, PostId, UserId},
+    input::{self, Violations},
+};
+
+/// What somebody wrote on a board.
+#[Object]
+impl Post {
+    /// The post's id.
+    pub async fn id(&self) -> ID {
+        self.id.into()
+    }
+
+    /// The board that it stands on.
+    async fn board(&self, ctx: &Context<'_>) -> Result<Board> {
+        ctx.load::<BoardOfReadable>(self.board_id)
+            .await?
+            .ok_or(Error::NotFound)
+    }
+
+    /// Who wrote it; null once the account is deleted.
+    async fn author(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        match self.author_id {
+            Some(id) => ctx.load::<UserById>(id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// One line of 1 to 128 characters.
+    async fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// 1 to 50 000 characters.
+    async fn content(&self, ctx: &Context<'_>) -> Result<String> {
+        ctx.load::<ContentOfPost>(self.id)
+            .await?
+            .ok_or(Error::NotFound)
+    }
+
+    /// When it was posted.
+    async fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    /// When it was last changed; null if never.
+    async fn updated_at(&self) -> Option<Timestamp> {
+        self.updated_at
+    }
+
+    /// How many visible comments it has.
+    async fn comment_count(&self) -> i32 {
+        self.comment_count
+    }
+
+    /// Whether every reader of the board may read it; a hidden post exists for its author and admins only.
+    /// Access: the owner or an admin.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
+    async fn is_visible(&self, ctx: &Context<'_>) -> Result<Option<bool>> {
+        ctx.caller().owner_or_admin(self.author_id)?;
+        Ok(Some(self.is_visible))
+    }
+
+    /// Whether the viewer may change and delete it.
+    async fn viewer_can_edit(&self, ctx: &Context<'_>) -> bool {
+        ctx.actor().owns(self.author_id)
+    }
+
+    /// Comments that the viewer may read, oldest first.
+    async fn comments(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Option<Connection<Comment>>> {
+        let app = ctx.app();
+        let page = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        }
+        .page::<CommentId>(List::Comments, app.config.limits.page)?;
+        let slice = comments_store::page_of_post(app, ctx.actor(), self.id, page).await?;
+        Ok(Some(slice.connection(List::Comments, |comment| comment.id)))
+    }
+}
+
+/// Queries about posts.
+#[derive(Default)]
+pub struct PostQuery;
+
+#[Object]
+impl PostQuery {
+    /// The post with this id. Access: readers.
+    #[graphql(directive = auth::apply(Access::Reader), guard = "Access::Reader")]
+    async fn post(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The post's id.")] id: ID,
+    ) -> Result<Option<Post>> {
+        let post = ctx.load::<ReadablePost>(input::id("id", &id)?).await?;
+        post.map(Some).ok_or(Error::NotFound)
+    }
+
+    /// Posts that the viewer may read, newest first. Access: readers.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the arguments of the schema"
+    )]
+    #[graphql(directive = auth::apply(Access::Reader), guard = "Access::Reader")]
+    async fn posts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only posts on this board.")] board_id: Option<ID>,
+        #[graphql(desc = "Only posts by this user.")] author_id: Option<ID>,
+        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Option<Connection<Post>>> {
+        let app = ctx.app();
+        let mut violations = Violations::default();
+        let filter = PostFilter {
+            board: violations
+                .field(
+                    "boardId",
+                    board_id.map(|id| BoardId::parse(&id)).transpose(),
+                )
+                .flatten(),
+            author: violations
+                .field(
+                    "authorId",
+                    author_id.map(|id| UserId::parse(&id)).transpose(),
+                )
+                .flatten(),
+        };
+        violations.invalid()?;
+        let page = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        }
+        .page::<PostId>(List::Posts, app.config.limits.page)?;
+        let slice = store::page(app, ctx.actor(), filter, page).await?;
+        Ok(Some(slice.connection(List::Posts, |post| post.id)))
+    }
+}
+
+/// What `createPost` takes.
+#[derive(InputObject)]
+struct CreatePostInput {
+    /// The board to post on.
+    board_id: ID,
+    /// One line of 1 to 128 characters.
+    title: String,
+    /// 1 to 50 000 characters.
+    content: String,
+    /// Whether every reader of the board may read it.
+    #[graphql(default = true)]
+    is_visible: bool,
+}
+
+/// What `createPost` answers.
+#[derive(SimpleObject)]
+struct CreatePostPayload {
+    /// The new post.
+    post: Post,
+}
+
+/// What `updatePost` takes. What is left out stays as it is.
+#[derive(InputObject)]
+struct UpdatePostInput {
+    /// The post to change.
+    id: ID,
+    /// One line of 1 to 128 characters.
+    title: MaybeUndefined<String>,
+    /// 1 to 50 000 characters.
+    content: MaybeUndefined<String>,
+    /// Whether every reader of the board may read it.
+    is_visible: MaybeUndefined<bool>,
+}
+
+/// What `updatePost` answers.
+#[derive(SimpleObject)]
+struct UpdatePostPayload {
+    /// The post as changed.
+    post: Post,
+}
+
+/// What `deletePost` takes.
+#[derive(InputObject)]
+struct DeletePostInput {
+    /// The post to delete.
+    id: ID,
+}
+
+/// What `deletePost` answers.
+#[derive(SimpleObject)]
+struct DeletePostPayload {
+    /// The id that the post had.
+    deleted_post_id: ID,
+}
+
+/// Changes of posts.
+#[derive(Default)]
+pub struct PostMutation;
+
+#[Object]
+impl PostMutation {
+    /// Posts on a board that one may enter. Access: signed in.
+    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    async fn create_post(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The post to be.")] input: CreatePostInput,
+    ) -> Result<Option<CreatePostPayload>> {
+        let mut violations = Violations::default();
+        let board = violations.field("boardId", BoardId::parse(&input.board_id));
+        let title = violations.field("title", parse_title(&input.title));
+        let content = violations.field("content", parse_content(input.content));
+        let ((board, title), content) = violations.finish(board.zip(title).zip(content))?;
+        let new = NewPost {
+            board,
+            title,
+            content,
+            is_visible: input.is_visible,
+        };
+        let post = store::insert(ctx.app(), &ctx.signed_in()?, new).await?;
+        Ok(Some(CreatePostPayload { post }))
+    }
+
+    /// Changes a post, hides or shows it. Access: the owner or an admin.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "Access::OwnerOrAdmin")]
+    async fn update_post(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which post, and what to change.")] input: UpdatePostInput,
+    ) -> Result<Option<UpdatePostPayload>> {
+        let mut violations = Violations::default();
+        let id = violations.field("id", PostId::parse(&input.id));
+        let changes = PostChanges {
+            title: violations.change("title", input.title, |title| parse_title(&title)),
+            content: violations.change("content", input.content, parse_content),
+            is_visible: violations.change("isVisible", input.is_visible, Ok),
+        };
+        let post = store::update(
+            ctx.app(),
+            &ctx.signed_in()?,
+            violations.finish(id)?,
+            changes,
+        )
+        .await?;
+        Ok(Some(UpdatePostPayload { post }))
+    }
+
+    /// Deletes a post with its comments. Access: the owner or an admin.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "Access::OwnerOrAdmin")]
+    async fn delete_post(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which post.")] input: DeletePostInput,
+    ) -> Result<Option<DeletePostPayload>> {
+        let id = input::id("id", &input.id)?;
+        store::delete(ctx.app(), &ctx.signed_in()?, id).await?;
+        Ok(Some(DeletePostPayload {
+            deleted_post_id: id.into(),
+        }))
+    }
+}
+
+/// What happens to posts.
+#[derive(Default)]
+pub struct PostSubscription;
+
+#[Subscription]
+impl PostSubscription {
+    /// Posts as they are added to a board. Not replayed: refetch after a reconnect. Access: readers.
+    #[graphql(directive = auth::apply(Access::Reader), guard = "Access::Reader")]
+    async fn post_added(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The board to watch.")] board_id: ID,
+    ) -> Result<impl Stream<Item = Result<Post>> + use<>> {
+        let board = BoardId::parse(&board_id).map_err(|rule| Error::invalid("boardId", rule))?;
+        let caller = Arc::clone(ctx.data_unchecked::<Arc<Caller>>());
+        live::added(ctx.app().clone(), caller, board).await
+    }
+}

@@ -25,7 +25,9 @@ use crate::{
 /// The condition, on a query that has `posts`, that the post is not hidden from the user.
 macro_rules! not_hidden_post {
     ($user:expr) => {
-        posts::is_visible.or(posts::author_id.is_not_null().and(posts::author_id.assume_not_null().eq($user)))
+        posts::is_visible.or(posts::author_id
+            .is_not_null()
+            .and(posts::author_id.assume_not_null().eq($user)))
     };
 }
 pub(crate) use not_hidden_post;
@@ -48,7 +50,9 @@ impl Batch for ReadablePost {
                         .into_boxed::<DB>();
                     if !actor.is_admin() {
                         let user = grantee(&actor);
-                        query = query.filter(may_enter!(user)).filter(not_hidden_post!(user));
+                        query = query
+                            .filter(may_enter!(user))
+                            .filter(not_hidden_post!(user));
                     }
                     query.load(c)
                 })?;
@@ -68,8 +72,10 @@ impl Batch for PostOfReadable {
     async fn load(app: &App, _: Actor, ids: Vec<PostId>) -> Result<HashMap<PostId, Post>> {
         app.db
             .read(move |conn| {
-                let found: Vec<Post> =
-                    on!(conn, |c| posts::table.filter(posts::id.eq_any(ids)).select(Post::as_select()).load(c))?;
+                let found: Vec<Post> = on!(conn, |c| posts::table
+                    .filter(posts::id.eq_any(ids))
+                    .select(Post::as_select())
+                    .load(c))?;
                 Ok(found.into_iter().map(|post| (post.id, post)).collect())
             })
             .await
@@ -87,7 +93,10 @@ impl Batch for ContentOfPost {
         app.db
             .read(move |conn| {
                 let found: Vec<(PostId, String)> = on!(conn, |c| {
-                    posts::table.filter(posts::id.eq_any(ids)).select((posts::id, posts::content)).load(c)
+                    posts::table
+                        .filter(posts::id.eq_any(ids))
+                        .select((posts::id, posts::content))
+                        .load(c)
                 })?;
                 Ok(found.into_iter().collect())
             })
@@ -107,18 +116,29 @@ impl Batch for LastPostOfBoard {
             .read(move |conn| {
                 // One look into the index of each board, all in one statement.
                 let newest: Vec<Option<PostId>> = on!(conn, |c| {
-                    let may_read = actor.is_admin().into_sql::<Bool>().or(not_hidden_post!(grantee(&actor)));
+                    let may_read = actor
+                        .is_admin()
+                        .into_sql::<Bool>()
+                        .or(not_hidden_post!(grantee(&actor)));
                     let of_board = posts::table
                         .filter(posts::board_id.eq(boards::id).and(may_read))
                         .order(posts::id.desc())
                         .select(posts::id)
                         .limit(1);
-                    boards::table.filter(boards::id.eq_any(ids)).select(of_board.single_value()).load(c)
+                    boards::table
+                        .filter(boards::id.eq_any(ids))
+                        .select(of_board.single_value())
+                        .load(c)
                 })?;
                 let newest = newest.into_iter().flatten();
-                let found: Vec<Post> =
-                    on!(conn, |c| posts::table.filter(posts::id.eq_any(newest)).select(Post::as_select()).load(c))?;
-                Ok(found.into_iter().map(|post| (post.board_id, post)).collect())
+                let found: Vec<Post> = on!(conn, |c| posts::table
+                    .filter(posts::id.eq_any(newest))
+                    .select(Post::as_select())
+                    .load(c))?;
+                Ok(found
+                    .into_iter()
+                    .map(|post| (post.board_id, post))
+                    .collect())
             })
             .await
     }
@@ -145,7 +165,9 @@ pub fn readable_in(conn: &mut Conn, actor: &Actor, id: PostId) -> Result<Post> {
             .into_boxed::<DB>();
         if !actor.is_admin() {
             let user = grantee(actor);
-            query = query.filter(may_enter!(user)).filter(not_hidden_post!(user));
+            query = query
+                .filter(may_enter!(user))
+                .filter(not_hidden_post!(user));
         }
         query.first(c)
     })?)
@@ -162,15 +184,24 @@ pub struct PostFilter {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn page(app: &App, actor: Actor, filter: PostFilter, page: Page<PostId>) -> Result<Slice<Post>> {
+pub async fn page(
+    app: &App,
+    actor: Actor,
+    filter: PostFilter,
+    page: Page<PostId>,
+) -> Result<Slice<Post>> {
     app.db
         .read(move |conn| {
             let found: Vec<Post> = on!(conn, |c| {
-                let mut query =
-                    posts::table.inner_join(boards::table).select(Post::as_select()).into_boxed::<DB>();
+                let mut query = posts::table
+                    .inner_join(boards::table)
+                    .select(Post::as_select())
+                    .into_boxed::<DB>();
                 if !actor.is_admin() {
                     let user = grantee(&actor);
-                    query = query.filter(may_enter!(user)).filter(not_hidden_post!(user));
+                    query = query
+                        .filter(may_enter!(user))
+                        .filter(not_hidden_post!(user));
                 }
                 if let Some(board) = filter.board {
                     query = query.filter(posts::board_id.eq(board));
@@ -216,15 +247,29 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewPost) -> Result<Post> {
             boards_store::enterable(conn, &actor, post.board_id)?;
             boards_store::count_posts(conn, post.board_id, i32::from(post.is_visible))?;
             let row = (
-                (posts::id.eq(post.id), posts::board_id.eq(post.board_id), posts::author_id.eq(post.author_id)),
-                (posts::title.eq(&post.title), posts::content.eq(&content), posts::is_visible.eq(post.is_visible)),
-                (posts::comment_count.eq(0), posts::created_at.eq(post.created_at)),
+                (
+                    posts::id.eq(post.id),
+                    posts::board_id.eq(post.board_id),
+                    posts::author_id.eq(post.author_id),
+                ),
+                (
+                    posts::title.eq(&post.title),
+                    posts::content.eq(&content),
+                    posts::is_visible.eq(post.is_visible),
+                ),
+                (
+                    posts::comment_count.eq(0),
+                    posts::created_at.eq(post.created_at),
+                ),
             );
-            on!(conn, |c| diesel::insert_into(posts::table).values(row).execute(c))?;
+            on!(conn, |c| diesel::insert_into(posts::table)
+                .values(row)
+                .execute(c))?;
             Ok(post.clone())
         })
         .await?;
-    app.bus.publish(Topic::PostsOf(post.board_id.uuid()), post.id.uuid());
+    app.bus
+        .publish(Topic::PostsOf(post.board_id.uuid()), post.id.uuid());
     Ok(post)
 }
 
@@ -252,11 +297,16 @@ pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChange
             }
             let row = (
                 changes.title.as_ref().map(|title| posts::title.eq(title)),
-                changes.content.as_ref().map(|content| posts::content.eq(content)),
+                changes
+                    .content
+                    .as_ref()
+                    .map(|content| posts::content.eq(content)),
                 posts::is_visible.eq(is_visible),
                 posts::updated_at.eq(now),
             );
-            on!(conn, |c| diesel::update(posts::table.find(id)).set(row).execute(c))?;
+            on!(conn, |c| diesel::update(posts::table.find(id))
+                .set(row)
+                .execute(c))?;
             post.title = changes.title.clone().unwrap_or(post.title);
             post.is_visible = is_visible;
             post.updated_at = Some(now);
@@ -289,8 +339,14 @@ pub async fn delete(app: &App, actor: &SignedIn, id: PostId) -> Result<()> {
 /// `NOT_FOUND` when there is no such post.
 pub fn count_comments(conn: &mut Conn, post: PostId, change: i32) -> Result<()> {
     let counted = posts::comment_count.eq(posts::comment_count + change);
-    let updated = on!(conn, |c| diesel::update(posts::table.find(post)).set(counted).execute(c))?;
-    if updated == 0 { Err(Error::NotFound) } else { Ok(()) }
+    let updated = on!(conn, |c| diesel::update(posts::table.find(post))
+        .set(counted)
+        .execute(c))?;
+    if updated == 0 {
+        Err(Error::NotFound)
+    } else {
+        Ok(())
+    }
 }
 
 /// Loads a post to change it, and holds its row until the transaction ends.
@@ -300,5 +356,9 @@ fn editable(conn: &mut Conn, actor: &Actor, id: PostId) -> Result<Post> {
     dialect::lock(conn, Lockable::Boards, post.board_id)?;
     dialect::lock(conn, Lockable::Posts, id)?;
     let post = readable_in(conn, actor, id)?;
-    if actor.owns(post.author_id) { Ok(post) } else { Err(Error::Forbidden) }
+    if actor.owns(post.author_id) {
+        Ok(post)
+    } else {
+        Err(Error::Forbidden)
+    }
 }

@@ -1,1 +1,2 @@
 //! Assembly (being built).
+pub mod schema;

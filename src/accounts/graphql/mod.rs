@@ -16,8 +16,9 @@ use crate::{
     access::{Access, Role, auth},
     connection::{Connection, List, PageArgs},
     context::ContextExt,
-    error::{Result, Rule, Violations},
+    error::Result,
     ids::UserId,
+    input::{self, Violations},
     text,
 };
 
@@ -38,8 +39,14 @@ impl UserQuery {
 
     /// The user with this id. Access: signed in.
     #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
-    async fn user(&self, ctx: &Context<'_>, #[graphql(desc = "The user's id.")] id: ID) -> Result<Option<User>> {
-        users::find(ctx.app(), parse_id(&id)?).await.map(Some)
+    async fn user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The user's id.")] id: ID,
+    ) -> Result<Option<User>> {
+        users::find(ctx.app(), input::id("id", &id)?)
+            .await
+            .map(Some)
     }
 
     /// The user with this name, in any case. Access: signed in.
@@ -53,24 +60,40 @@ impl UserQuery {
     }
 
     /// Users by name. Access: signed in.
-    #[expect(clippy::too_many_arguments, reason = "they are the arguments of the schema")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the arguments of the schema"
+    )]
     #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
     async fn users(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The beginning of the name, in any case.")] search: Option<String>,
         #[graphql(desc = "Only users of this role; for admins.")] role: Option<Role>,
-        #[graphql(desc = "Only users that are banned, or that are not; for admins.")] is_banned: Option<bool>,
+        #[graphql(desc = "Only users that are banned, or that are not; for admins.")]
+        is_banned: Option<bool>,
         #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Option<Connection<User>>> {
         let app = ctx.app();
-        let page = PageArgs { first, after, last, before }.page(List::Users, app.config.limits.page)?;
-        let filter = UserFilter { name_prefix: search, role, is_banned };
+        let page = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        }
+        .page(List::Users, app.config.limits.page)?;
+        let filter = UserFilter {
+            name_prefix: search,
+            role,
+            is_banned,
+        };
         let slice = users::page(app, &ctx.signed_in()?, filter, page).await?;
-        Ok(Some(slice.connection(List::Users, |user| user.name_key.clone())))
+        Ok(Some(
+            slice.connection(List::Users, |user| user.name_key.clone()),
+        ))
     }
 }
 
@@ -190,7 +213,11 @@ impl UserMutation {
         let name = violations.change("name", input.name, |name| Name::parse(&name));
         let email = violations.change("email", input.email, |email| Email::parse(&email));
         let id = violations.finish(id)?;
-        let changes = UserChanges { name, email, current_password: input.current_password };
+        let changes = UserChanges {
+            name,
+            email,
+            current_password: input.current_password,
+        };
         let user = users::update(ctx.app(), &ctx.signed_in()?, id, changes).await?;
         Ok(Some(UpdateUserPayload { user }))
     }
@@ -202,9 +229,11 @@ impl UserMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom to delete.")] input: DeleteUserInput,
     ) -> Result<Option<DeleteUserPayload>> {
-        let id = parse_id(&input.id)?;
+        let id = input::id("id", &input.id)?;
         users::delete(ctx.app(), &ctx.signed_in()?, id, input.current_password).await?;
-        Ok(Some(DeleteUserPayload { deleted_user_id: id.into() }))
+        Ok(Some(DeleteUserPayload {
+            deleted_user_id: id.into(),
+        }))
     }
 
     /// Gives the signed-in user a new password and ends all other sign-in sessions. Access: signed in.
@@ -217,8 +246,12 @@ impl UserMutation {
         let (app, actor) = (ctx.app(), ctx.signed_in()?);
         let user = users::find(app, actor.id).await?;
         let mut violations = Violations::default();
-        let new = violations.field("newPassword", Password::parse(input.new_password, &user.name, &user.email));
-        users::change_password(app, &actor, input.current_password, violations.finish(new)?).await?;
+        let new = violations.field(
+            "newPassword",
+            Password::parse(input.new_password, &user.name, &user.email),
+        );
+        users::change_password(app, &actor, input.current_password, violations.finish(new)?)
+            .await?;
         Ok(Some(ChangePasswordPayload { success: true }))
     }
 
@@ -231,7 +264,10 @@ impl UserMutation {
     ) -> Result<Option<BanUserPayload>> {
         let mut violations = Violations::default();
         let id = violations.field("id", UserId::parse(&input.id));
-        let reason = input.reason.map(|reason| text::line(&reason, 1..=512)).transpose();
+        let reason = input
+            .reason
+            .map(|reason| text::line(&reason, 1..=512))
+            .transpose();
         let reason = violations.field("reason", reason);
         let (id, reason) = violations.finish(id.zip(reason))?;
         let user = users::set_ban(ctx.app(), id, Some(Ban { reason })).await?;
@@ -245,7 +281,7 @@ impl UserMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom to let in again.")] input: UnbanUserInput,
     ) -> Result<Option<UnbanUserPayload>> {
-        let user = users::set_ban(ctx.app(), parse_id(&input.id)?, None).await?;
+        let user = users::set_ban(ctx.app(), input::id("id", &input.id)?, None).await?;
         Ok(Some(UnbanUserPayload { user }))
     }
 
@@ -256,11 +292,7 @@ impl UserMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whose role, and which.")] input: SetUserRoleInput,
     ) -> Result<Option<SetUserRolePayload>> {
-        let user = users::set_role(ctx.app(), parse_id(&input.id)?, input.role).await?;
+        let user = users::set_role(ctx.app(), input::id("id", &input.id)?, input.role).await?;
         Ok(Some(SetUserRolePayload { user }))
     }
-}
-
-fn parse_id(id: &ID) -> Result<UserId> {
-    UserId::parse(id).map_err(|rule: Rule| crate::error::Error::invalid("id", rule))
 }

@@ -17,8 +17,9 @@ use crate::{
     },
     clock::Timestamp,
     context::ContextExt,
-    error::{Error, Result, Violations},
+    error::{Error, Result},
     ids::SignInId,
+    input::Violations,
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -129,11 +130,15 @@ impl SignInMutation {
     ) -> Result<Option<SignUpPayload>> {
         let (app, caller) = (ctx.app(), ctx.caller());
         let address = caller.client.address.to_string();
-        app.rate("sign-up", &address, app.config.limits.sign_up, HOUR).await?;
+        app.rate("sign-up", &address, app.config.limits.sign_up, HOUR)
+            .await?;
         let mut violations = Violations::default();
         let name = violations.field("name", Name::parse(&input.name));
         let email = violations.field("email", Email::parse(&input.email));
-        let password = violations.field("password", Password::parse(input.password, &input.name, &input.email));
+        let password = violations.field(
+            "password",
+            Password::parse(input.password, &input.name, &input.email),
+        );
         let ((name, email), password) = violations.finish(name.zip(email).zip(password))?;
         let user = users::insert(app, name, email, password, Role::User).await?;
         caller.proved_to_be(user.id);
@@ -149,7 +154,8 @@ impl SignInMutation {
     ) -> Result<Option<LoginPayload>> {
         refuse_cookie_over_socket(ctx, input.delivery)?;
         let client = &ctx.caller().client;
-        let granted = sessions::log_in(ctx.app(), client, &input.name_or_email, input.password).await?;
+        let granted =
+            sessions::log_in(ctx.app(), client, &input.name_or_email, input.password).await?;
         Ok(Some(deliver(ctx, granted, input.delivery)))
     }
 
@@ -159,7 +165,9 @@ impl SignInMutation {
     async fn refresh_access_token(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The refresh token, where it is not in the cookie.")] input: Option<RefreshAccessTokenInput>,
+        #[graphql(desc = "The refresh token, where it is not in the cookie.")] input: Option<
+            RefreshAccessTokenInput,
+        >,
     ) -> Result<Option<LoginPayload>> {
         let given = input.and_then(|input| input.refresh_token);
         let (token, delivery) = match (given, &ctx.caller().refresh_cookie) {
@@ -206,13 +214,19 @@ impl SignInMutation {
     ) -> Result<Option<RevokeSignInSessionPayload>> {
         let id = SignInId::parse(&input.id).map_err(|rule| Error::invalid("id", rule))?;
         sessions::revoke(ctx.app(), &ctx.signed_in()?, id).await?;
-        Ok(Some(RevokeSignInSessionPayload { revoked_sign_in_session_id: id.into() }))
+        Ok(Some(RevokeSignInSessionPayload {
+            revoked_sign_in_session_id: id.into(),
+        }))
     }
 
     /// A token for one WebSocket, so that no access token has to be handed to it. Access: signed in.
     #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
-    async fn issue_subscription_token(&self, ctx: &Context<'_>) -> Result<Option<SubscriptionToken>> {
-        let (token, expires_at) = sessions::issue_subscription_token(ctx.app(), &ctx.signed_in()?).await?;
+    async fn issue_subscription_token(
+        &self,
+        ctx: &Context<'_>,
+    ) -> Result<Option<SubscriptionToken>> {
+        let (token, expires_at) =
+            sessions::issue_subscription_token(ctx.app(), &ctx.signed_in()?).await?;
         Ok(Some(SubscriptionToken { token, expires_at }))
     }
 }
@@ -233,7 +247,11 @@ fn deliver(ctx: &Context<'_>, granted: Granted, delivery: TokenDelivery) -> Logi
         TokenDelivery::Body => Some(granted.refresh_token),
         TokenDelivery::Cookie => {
             let config = &ctx.app().config;
-            caller.set_cookie(tokens::refresh_cookie(config, &granted.refresh_token, granted.refresh_lifetime));
+            caller.set_cookie(tokens::refresh_cookie(
+                config,
+                &granted.refresh_token,
+                granted.refresh_lifetime,
+            ));
             None
         }
     };

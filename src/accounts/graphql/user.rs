@@ -14,7 +14,7 @@ use crate::{
 #[Object]
 impl User {
     /// The user's id.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.id.into()
     }
 
@@ -65,7 +65,11 @@ impl User {
     #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
     async fn sign_in_sessions(&self, ctx: &Context<'_>) -> Result<Option<Vec<SignInSession>>> {
         ctx.caller().owner_or_admin(Some(self.id))?;
-        Ok(Some(ctx.load::<SessionsOfUser>(self.id).await?.unwrap_or_default()))
+        Ok(Some(
+            ctx.load::<SessionsOfUser>(self.id)
+                .await?
+                .unwrap_or_default(),
+        ))
     }
 }
 
@@ -104,6 +108,8 @@ impl SignInSession {
 
     /// Whether this is the session of the request.
     async fn is_current(&self, ctx: &Context<'_>) -> bool {
-        ctx.actor().signed_in().is_some_and(|signed_in| signed_in.session == self.id)
+        ctx.actor()
+            .signed_in()
+            .is_some_and(|signed_in| signed_in.session == self.id)
     }
 }

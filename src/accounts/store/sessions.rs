@@ -49,13 +49,21 @@ pub struct Granted {
 ///
 /// # Errors
 /// `UNAUTHENTICATED` for an unknown user and for a wrong password alike; `BANNED`; `RATE_LIMITED`.
-pub async fn log_in(app: &App, client: &Client, name_or_email: &str, password: String) -> Result<Granted> {
+pub async fn log_in(
+    app: &App,
+    client: &Client,
+    name_or_email: &str,
+    password: String,
+) -> Result<Granted> {
     let key = login_key(name_or_email);
     let limits = &app.config.limits;
     let address = client.address.to_string();
-    app.rate("login-address", &address, limits.login_address, MINUTE).await?;
-    app.rate("login", &format!("{address} {key}"), limits.login, MINUTE).await?;
-    app.rate("login-account", &key, limits.login_account, HOUR).await?;
+    app.rate("login-address", &address, limits.login_address, MINUTE)
+        .await?;
+    app.rate("login", &format!("{address} {key}"), limits.login, MINUTE)
+        .await?;
+    app.rate("login-account", &key, limits.login_account, HOUR)
+        .await?;
 
     let found = app
         .db
@@ -72,13 +80,20 @@ pub async fn log_in(app: &App, client: &Client, name_or_email: &str, password: S
         .await?;
     let (user, hash) = found.unzip();
     let verdict = app.hashing.verify(password.clone(), hash.clone()).await?;
-    let (Some(user), Some(hash), Verdict::Right | Verdict::RightButOld) = (user, hash, verdict) else {
+    let (Some(user), Some(hash), Verdict::Right | Verdict::RightButOld) = (user, hash, verdict)
+    else {
         return Err(Error::Credentials);
     };
     if user.is_banned {
-        return Err(Error::Banned { reason: user.ban_reason });
+        return Err(Error::Banned {
+            reason: user.ban_reason,
+        });
     }
-    let rehashed = if verdict == Verdict::RightButOld { Some(app.hashing.hash(password).await?) } else { None };
+    let rehashed = if verdict == Verdict::RightButOld {
+        Some(app.hashing.hash(password).await?)
+    } else {
+        None
+    };
 
     let now = app.clock.now();
     let session = SignInSession {
@@ -87,7 +102,10 @@ pub async fn log_in(app: &App, client: &Client, name_or_email: &str, password: S
         created_at: now,
         last_used_at: now,
         expires_at: now.after(app.config.refresh_token_ttl.min(LONGEST_SESSION)),
-        user_agent: client.user_agent.as_deref().map(|agent| agent.chars().take(512).collect()),
+        user_agent: client
+            .user_agent
+            .as_deref()
+            .map(|agent| agent.chars().take(512).collect()),
         ip: Some(address),
     };
     let access = tokens::issue_access(app, &user, session.id)?;
@@ -111,23 +129,38 @@ pub async fn log_in(app: &App, client: &Client, name_or_email: &str, password: S
                 return Err(Error::Credentials);
             }
             if present.is_banned {
-                return Err(Error::Banned { reason: present.ban_reason });
+                return Err(Error::Banned {
+                    reason: present.ban_reason,
+                });
             }
             if let Some(rehashed) = &rehashed {
                 let rehashed = users::password_hash.eq(rehashed);
-                on!(conn, |c| diesel::update(users::table.find(user.id)).set(rehashed).execute(c))?;
+                on!(conn, |c| diesel::update(users::table.find(user.id))
+                    .set(rehashed)
+                    .execute(c))?;
             }
-            on!(conn, |c| diesel::insert_into(sign_in_sessions::table).values(&session).execute(c))?;
+            on!(conn, |c| diesel::insert_into(sign_in_sessions::table)
+                .values(&session)
+                .execute(c))?;
             insert_token(conn, &token_hash, session.id, session.expires_at)?;
             Ok(present)
         })
         .await?;
-    Ok(Granted { user, access, refresh_token, refresh_lifetime })
+    Ok(Granted {
+        user,
+        access,
+        refresh_token,
+        refresh_lifetime,
+    })
 }
 
 /// What became of a refresh token that was shown.
 enum Shown {
-    Renewed { user: User, session: SignInId, expires_at: Timestamp },
+    Renewed {
+        user: User,
+        session: SignInId,
+        expires_at: Timestamp,
+    },
     /// It had been used before: either its owner or a thief holds a copy, so its session is over.
     Reused(UserId),
 }
@@ -146,39 +179,71 @@ pub async fn renew(app: &App, refresh_token: &str) -> Result<Granted> {
         .db
         .write(move |conn| {
             let id: Option<SignInId> = on!(conn, |c| {
-                refresh_tokens::table.find(&shown_hash).select(refresh_tokens::session_id).get_result(c).optional()
+                refresh_tokens::table
+                    .find(&shown_hash)
+                    .select(refresh_tokens::session_id)
+                    .get_result(c)
+                    .optional()
             })?;
             let id = id.ok_or(Error::TokenInvalid)?;
             dialect::lock(conn, Lockable::SignInSessions, id)?;
-            let (rotated_at, token_ends, session, user) = token_in_session(conn, &shown_hash)?.ok_or(Error::TokenInvalid)?;
+            let (rotated_at, token_ends, session, user) =
+                token_in_session(conn, &shown_hash)?.ok_or(Error::TokenInvalid)?;
             if user.is_banned {
-                return Err(Error::Banned { reason: user.ban_reason });
+                return Err(Error::Banned {
+                    reason: user.ban_reason,
+                });
             }
             if token_ends <= now || session.expires_at <= now {
                 return Err(Error::TokenInvalid);
             }
             match rotated_at {
                 Some(at) if now.since(at) >= GRACE => {
-                    on!(conn, |c| diesel::delete(sign_in_sessions::table.find(id)).execute(c))?;
+                    on!(conn, |c| diesel::delete(sign_in_sessions::table.find(id))
+                        .execute(c))?;
                     return Ok(Shown::Reused(user.id));
                 }
                 Some(_) => {}
                 None => {
                     let rotated = refresh_tokens::rotated_at.eq(now);
-                    on!(conn, |c| diesel::update(refresh_tokens::table.find(&shown_hash)).set(rotated).execute(c))?;
+                    on!(conn, |c| diesel::update(
+                        refresh_tokens::table.find(&shown_hash)
+                    )
+                    .set(rotated)
+                    .execute(c))?;
                 }
             }
-            let expires_at = now.after(ttl).min(session.created_at.after(LONGEST_SESSION));
-            let renewed = (sign_in_sessions::last_used_at.eq(now), sign_in_sessions::expires_at.eq(expires_at));
-            on!(conn, |c| diesel::update(sign_in_sessions::table.find(id)).set(renewed).execute(c))?;
+            let expires_at = now
+                .after(ttl)
+                .min(session.created_at.after(LONGEST_SESSION));
+            let renewed = (
+                sign_in_sessions::last_used_at.eq(now),
+                sign_in_sessions::expires_at.eq(expires_at),
+            );
+            on!(conn, |c| diesel::update(sign_in_sessions::table.find(id))
+                .set(renewed)
+                .execute(c))?;
             insert_token(conn, &successor_hash, id, expires_at)?;
-            Ok(Shown::Renewed { user, session: id, expires_at })
+            Ok(Shown::Renewed {
+                user,
+                session: id,
+                expires_at,
+            })
         })
         .await?;
     match shown {
-        Shown::Renewed { user, session, expires_at } => {
+        Shown::Renewed {
+            user,
+            session,
+            expires_at,
+        } => {
             let access = tokens::issue_access(app, &user, session)?;
-            Ok(Granted { user, access, refresh_token: successor, refresh_lifetime: expires_at.since(now) })
+            Ok(Granted {
+                user,
+                access,
+                refresh_token: successor,
+                refresh_lifetime: expires_at.since(now),
+            })
         }
         Shown::Reused(user) => {
             tracing::warn!(%user, "a used refresh token came back; its sign-in session is ended");
@@ -205,7 +270,13 @@ pub async fn current(app: &App, session: SignInId) -> Result<SignedIn> {
                 sign_in_sessions::table
                     .inner_join(users::table)
                     .filter(sign_in_sessions::id.eq(session))
-                    .select((users::id, users::role, users::is_banned, users::ban_reason, sign_in_sessions::expires_at))
+                    .select((
+                        users::id,
+                        users::role,
+                        users::is_banned,
+                        users::ban_reason,
+                        sign_in_sessions::expires_at,
+                    ))
                     .get_result(c)
                     .optional()
             })?)
@@ -229,14 +300,25 @@ impl Batch for SessionsOfUser {
     type Key = UserId;
     type Value = Vec<SignInSession>;
 
-    async fn load(app: &App, _: Actor, ids: Vec<UserId>) -> Result<HashMap<UserId, Vec<SignInSession>>> {
+    async fn load(
+        app: &App,
+        _: Actor,
+        ids: Vec<UserId>,
+    ) -> Result<HashMap<UserId, Vec<SignInSession>>> {
         let now = app.clock.now();
         app.db
             .read(move |conn| {
                 let found: Vec<SignInSession> = on!(conn, |c| {
                     sign_in_sessions::table
-                        .filter(sign_in_sessions::user_id.eq_any(ids).and(sign_in_sessions::expires_at.gt(now)))
-                        .order((sign_in_sessions::last_used_at.desc(), sign_in_sessions::id.desc()))
+                        .filter(
+                            sign_in_sessions::user_id
+                                .eq_any(ids)
+                                .and(sign_in_sessions::expires_at.gt(now)),
+                        )
+                        .order((
+                            sign_in_sessions::last_used_at.desc(),
+                            sign_in_sessions::id.desc(),
+                        ))
                         .select(SignInSession::as_select())
                         .load(c)
                 })?;
@@ -257,7 +339,10 @@ impl Batch for SessionsOfUser {
 pub async fn end(app: &App, user: UserId, session: SignInId) -> Result<()> {
     app.db
         .write(move |conn| {
-            on!(conn, |c| diesel::delete(sign_in_sessions::table.find(session)).execute(c))?;
+            on!(conn, |c| diesel::delete(
+                sign_in_sessions::table.find(session)
+            )
+            .execute(c))?;
             Ok(())
         })
         .await?;
@@ -295,7 +380,9 @@ pub async fn end_by_refresh_token(app: &App, refresh_token: &str) -> Result<()> 
 /// # Errors
 /// Those of the database.
 pub async fn end_all(app: &App, user: UserId) -> Result<()> {
-    app.db.write(move |conn| delete_all(conn, user, None)).await?;
+    app.db
+        .write(move |conn| delete_all(conn, user, None))
+        .await?;
     rights_changed(app, user);
     Ok(())
 }
@@ -309,7 +396,10 @@ pub async fn revoke(app: &App, actor: &SignedIn, session: SignInId) -> Result<()
         .db
         .read(move |conn| {
             Ok(on!(conn, |c| {
-                sign_in_sessions::table.find(session).select(sign_in_sessions::user_id).get_result(c)
+                sign_in_sessions::table
+                    .find(session)
+                    .select(sign_in_sessions::user_id)
+                    .get_result(c)
             })?)
         })
         .await?;
@@ -326,7 +416,13 @@ pub async fn revoke(app: &App, actor: &SignedIn, session: SignInId) -> Result<()
 pub async fn issue_subscription_token(app: &App, actor: &SignedIn) -> Result<(String, Timestamp)> {
     let token = tokens::random()?;
     let session = actor.session.to_string().into_bytes();
-    app.cache.put(&subscription_key(&token), session, SUBSCRIPTION_TOKEN_LIFETIME).await?;
+    app.cache
+        .put(
+            &subscription_key(&token),
+            session,
+            SUBSCRIPTION_TOKEN_LIFETIME,
+        )
+        .await?;
     Ok((token, app.clock.now().after(SUBSCRIPTION_TOKEN_LIFETIME)))
 }
 
@@ -341,17 +437,21 @@ pub async fn redeem_subscription_token(app: &App, token: &str) -> Result<Option<
 
 fn subscription_key(token: &str) -> String {
     use std::fmt::Write;
-    tokens::hash(token).iter().fold("subscription:".to_owned(), |mut key, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(key, "{byte:02x}");
-        key
-    })
+    tokens::hash(token)
+        .iter()
+        .fold("subscription:".to_owned(), |mut key, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(key, "{byte:02x}");
+            key
+        })
 }
 
 /// Deletes the sessions of `user`, all but `kept`.
 pub(super) fn delete_all(conn: &mut Conn, user: UserId, kept: Option<SignInId>) -> Result<()> {
     on!(conn, |c| {
-        let mut sessions = diesel::delete(sign_in_sessions::table).filter(sign_in_sessions::user_id.eq(user)).into_boxed::<DB>();
+        let mut sessions = diesel::delete(sign_in_sessions::table)
+            .filter(sign_in_sessions::user_id.eq(user))
+            .into_boxed::<DB>();
         if let Some(kept) = kept {
             sessions = sessions.filter(sign_in_sessions::id.ne(kept));
         }
@@ -360,13 +460,20 @@ pub(super) fn delete_all(conn: &mut Conn, user: UserId, kept: Option<SignInId>) 
     Ok(())
 }
 
-fn insert_token(conn: &mut Conn, hash: &[u8], session: SignInId, expires_at: Timestamp) -> Result<()> {
+fn insert_token(
+    conn: &mut Conn,
+    hash: &[u8],
+    session: SignInId,
+    expires_at: Timestamp,
+) -> Result<()> {
     let row = (
         refresh_tokens::hash.eq(hash),
         refresh_tokens::session_id.eq(session),
         refresh_tokens::expires_at.eq(expires_at),
     );
-    on!(conn, |c| diesel::insert_into(refresh_tokens::table).values(row).execute(c))?;
+    on!(conn, |c| diesel::insert_into(refresh_tokens::table)
+        .values(row)
+        .execute(c))?;
     Ok(())
 }
 

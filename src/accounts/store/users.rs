@@ -13,11 +13,14 @@ use crate::{
     db::{
         Conn,
         dialect::{self, Lockable},
-        on, tables::users, taken,
+        on,
+        tables::users,
+        taken,
     },
-    error::{Error, Result, Rule, Violations},
+    error::{Error, Result, Rule},
     hashing::Verdict,
     ids::UserId,
+    input::Violations,
     loader::Batch,
     text,
 };
@@ -35,8 +38,10 @@ impl Batch for UserById {
     async fn load(app: &App, _: Actor, ids: Vec<UserId>) -> Result<HashMap<UserId, User>> {
         app.db
             .read(move |conn| {
-                let found: Vec<User> =
-                    on!(conn, |c| users::table.filter(users::id.eq_any(ids)).select(User::as_select()).load(c))?;
+                let found: Vec<User> = on!(conn, |c| users::table
+                    .filter(users::id.eq_any(ids))
+                    .select(User::as_select())
+                    .load(c))?;
                 Ok(found.into_iter().map(|user| (user.id, user)).collect())
             })
             .await
@@ -59,7 +64,10 @@ pub async fn find_by_name(app: &App, name: &str) -> Result<User> {
     let key = text::fold(name.trim());
     app.db
         .read(move |conn| {
-            Ok(on!(conn, |c| users::table.filter(users::name_key.eq(key)).select(User::as_select()).first(c))?)
+            Ok(on!(conn, |c| users::table
+                .filter(users::name_key.eq(key))
+                .select(User::as_select())
+                .first(c))?)
         })
         .await
 }
@@ -77,7 +85,12 @@ pub struct UserFilter {
 ///
 /// # Errors
 /// `FORBIDDEN` for who asks for roles or bans without being an admin.
-pub async fn page(app: &App, actor: &SignedIn, filter: UserFilter, page: Page<String>) -> Result<Slice<User>> {
+pub async fn page(
+    app: &App,
+    actor: &SignedIn,
+    filter: UserFilter,
+    page: Page<String>,
+) -> Result<Slice<User>> {
     if (filter.role.is_some() || filter.is_banned.is_some()) && !actor.is_admin() {
         return Err(Error::Forbidden);
     }
@@ -87,7 +100,9 @@ pub async fn page(app: &App, actor: &SignedIn, filter: UserFilter, page: Page<St
                 let mut query = users::table.select(User::as_select()).into_boxed::<DB>();
                 if let Some(prefix) = &filter.name_prefix {
                     let prefix = text::fold(prefix.trim());
-                    query = query.filter(users::name_key.between(prefix.clone(), format!("{prefix}\u{10ffff}")));
+                    query = query.filter(
+                        users::name_key.between(prefix.clone(), format!("{prefix}\u{10ffff}")),
+                    );
                 }
                 if let Some(role) = filter.role {
                     query = query.filter(users::role.eq(role));
@@ -106,19 +121,36 @@ pub async fn page(app: &App, actor: &SignedIn, filter: UserFilter, page: Page<St
 ///
 /// # Errors
 /// `CONFLICT` when the name or the e-mail address is taken, by whichever spelling.
-pub async fn insert(app: &App, name: Name, email: Email, password: Password, role: Role) -> Result<User> {
+pub async fn insert(
+    app: &App,
+    name: Name,
+    email: Email,
+    password: Password,
+    role: Role,
+) -> Result<User> {
     let password_hash = app.hashing.hash(password.into_inner()).await?;
     let (id, joined_at) = (app.clock.id(), app.clock.now());
     app.db
         .write(move |conn| {
             refuse_taken(conn, None, Some(&name), Some(&email))?;
             let row = (
-                (users::id.eq(id), users::joined_at.eq(joined_at), users::role.eq(role), users::is_banned.eq(false)),
+                (
+                    users::id.eq(id),
+                    users::joined_at.eq(joined_at),
+                    users::role.eq(role),
+                    users::is_banned.eq(false),
+                ),
                 (users::name.eq(&name.text), users::name_key.eq(&name.key)),
-                (users::email.eq(&email.text), users::email_key.eq(&email.key)),
+                (
+                    users::email.eq(&email.text),
+                    users::email_key.eq(&email.key),
+                ),
                 users::password_hash.eq(&password_hash),
             );
-            on!(conn, |c| diesel::insert_into(users::table).values(row).execute(c)).map_err(conflict)?;
+            on!(conn, |c| diesel::insert_into(users::table)
+                .values(row)
+                .execute(c))
+            .map_err(conflict)?;
             by_id(conn, id)
         })
         .await
@@ -140,7 +172,10 @@ pub struct UserChanges {
 /// `INVALID` at `currentPassword`; `CONFLICT` when a name is taken.
 pub async fn update(app: &App, actor: &SignedIn, id: UserId, changes: UserChanges) -> Result<User> {
     let user = editable(app, actor, id).await?;
-    let moves = changes.email.as_ref().is_some_and(|email| email.text != user.email);
+    let moves = changes
+        .email
+        .as_ref()
+        .is_some_and(|email| email.text != user.email);
     if moves {
         if user.id != actor.id {
             return Err(Error::Forbidden);
@@ -152,11 +187,17 @@ pub async fn update(app: &App, actor: &SignedIn, id: UserId, changes: UserChange
         .write(move |conn| {
             refuse_taken(conn, Some(id), name.as_ref(), email.as_ref())?;
             let changes = (
-                name.as_ref().map(|n| (users::name.eq(&n.text), users::name_key.eq(&n.key))),
-                email.as_ref().map(|e| (users::email.eq(&e.text), users::email_key.eq(&e.key))),
+                name.as_ref()
+                    .map(|n| (users::name.eq(&n.text), users::name_key.eq(&n.key))),
+                email
+                    .as_ref()
+                    .map(|e| (users::email.eq(&e.text), users::email_key.eq(&e.key))),
                 users::updated_at.eq(now),
             );
-            on!(conn, |c| diesel::update(users::table.find(id)).set(changes).execute(c)).map_err(conflict)?;
+            on!(conn, |c| diesel::update(users::table.find(id))
+                .set(changes)
+                .execute(c))
+            .map_err(conflict)?;
             by_id(conn, id)
         })
         .await
@@ -166,14 +207,21 @@ pub async fn update(app: &App, actor: &SignedIn, id: UserId, changes: UserChange
 ///
 /// # Errors
 /// `INVALID` at `currentPassword`.
-pub async fn change_password(app: &App, actor: &SignedIn, current: String, new: Password) -> Result<()> {
+pub async fn change_password(
+    app: &App,
+    actor: &SignedIn,
+    current: String,
+    new: Password,
+) -> Result<()> {
     check_password(app, actor.id, Some(current)).await?;
     let hash = app.hashing.hash(new.into_inner()).await?;
     let (id, session, now) = (actor.id, actor.session, app.clock.now());
     app.db
         .write(move |conn| {
             let changes = (users::password_hash.eq(&hash), users::updated_at.eq(now));
-            on!(conn, |c| diesel::update(users::table.find(id)).set(changes).execute(c))?;
+            on!(conn, |c| diesel::update(users::table.find(id))
+                .set(changes)
+                .execute(c))?;
             sessions::delete_all(conn, id, Some(session))
         })
         .await?;
@@ -186,7 +234,12 @@ pub async fn change_password(app: &App, actor: &SignedIn, current: String, new: 
 /// # Errors
 /// `NOT_FOUND`; `FORBIDDEN` for others than its owner and admins; `INVALID` at `currentPassword`; `CONFLICT` for the last
 /// admin.
-pub async fn delete(app: &App, actor: &SignedIn, id: UserId, current_password: Option<String>) -> Result<()> {
+pub async fn delete(
+    app: &App,
+    actor: &SignedIn,
+    id: UserId,
+    current_password: Option<String>,
+) -> Result<()> {
     editable(app, actor, id).await?;
     if id == actor.id {
         check_password(app, id, current_password).await?;
@@ -215,7 +268,9 @@ pub async fn set_role(app: &App, id: UserId, role: Role) -> Result<User> {
                 keep_an_admin(conn, id)?;
             }
             let changes = (users::role.eq(role), users::updated_at.eq(now));
-            on!(conn, |c| diesel::update(users::table.find(id)).set(changes).execute(c))?;
+            on!(conn, |c| diesel::update(users::table.find(id))
+                .set(changes)
+                .execute(c))?;
             by_id(conn, id)
         })
         .await?;
@@ -236,9 +291,14 @@ pub async fn set_ban(app: &App, id: UserId, ban: Option<Ban>) -> Result<User> {
                 keep_an_admin(conn, id)?;
             }
             let reason = ban.as_ref().and_then(|ban| ban.reason.as_deref());
-            let changes =
-                (users::is_banned.eq(ban.is_some()), users::ban_reason.eq(reason), users::updated_at.eq(now));
-            on!(conn, |c| diesel::update(users::table.find(id)).set(changes).execute(c))?;
+            let changes = (
+                users::is_banned.eq(ban.is_some()),
+                users::ban_reason.eq(reason),
+                users::updated_at.eq(now),
+            );
+            on!(conn, |c| diesel::update(users::table.find(id))
+                .set(changes)
+                .execute(c))?;
             by_id(conn, id)
         })
         .await?;
@@ -255,7 +315,11 @@ pub struct Ban {
 /// Loads the account `id` for a change by `actor`.
 async fn editable(app: &App, actor: &SignedIn, id: UserId) -> Result<User> {
     let user = find(app, id).await?;
-    if user.id == actor.id || actor.is_admin() { Ok(user) } else { Err(Error::Forbidden) }
+    if user.id == actor.id || actor.is_admin() {
+        Ok(user)
+    } else {
+        Err(Error::Forbidden)
+    }
 }
 
 /// Whether whoever acts knows the present password of `id`. Guesses are limited like log-ins.
@@ -263,11 +327,20 @@ async fn check_password(app: &App, id: UserId, password: Option<String>) -> Resu
     let Some(password) = password else {
         return Err(Error::invalid("currentPassword", Rule::Required));
     };
-    app.rate("password", &id.to_string(), app.config.limits.login, std::time::Duration::from_secs(60)).await?;
+    app.rate(
+        "password",
+        &id.to_string(),
+        app.config.limits.login,
+        std::time::Duration::from_secs(60),
+    )
+    .await?;
     let hash = app
         .db
         .read(move |conn| {
-            let hash: String = on!(conn, |c| users::table.find(id).select(users::password_hash).get_result(c))?;
+            let hash: String = on!(conn, |c| users::table
+                .find(id)
+                .select(users::password_hash)
+                .get_result(c))?;
             Ok(hash)
         })
         .await?;
@@ -278,15 +351,27 @@ async fn check_password(app: &App, id: UserId, password: Option<String>) -> Resu
 }
 
 fn by_id(conn: &mut Conn, id: UserId) -> Result<User> {
-    Ok(on!(conn, |c| users::table.find(id).select(User::as_select()).get_result(c))?)
+    Ok(on!(conn, |c| users::table
+        .find(id)
+        .select(User::as_select())
+        .get_result(c))?)
 }
 
 /// Refuses names that another account than `own` has, all of them at once.
-fn refuse_taken(conn: &mut Conn, own: Option<UserId>, name: Option<&Name>, email: Option<&Email>) -> Result<()> {
+fn refuse_taken(
+    conn: &mut Conn,
+    own: Option<UserId>,
+    name: Option<&Name>,
+    email: Option<&Email>,
+) -> Result<()> {
     let mut violations = Violations::default();
     if let Some(name) = name {
         let holder: Option<UserId> = on!(conn, |c| {
-            users::table.filter(users::name_key.eq(&name.key)).select(users::id).first(c).optional()
+            users::table
+                .filter(users::name_key.eq(&name.key))
+                .select(users::id)
+                .first(c)
+                .optional()
         })?;
         if holder.is_some() && holder != own {
             violations.push(Rule::Taken.at("name"));
@@ -294,7 +379,11 @@ fn refuse_taken(conn: &mut Conn, own: Option<UserId>, name: Option<&Name>, email
     }
     if let Some(email) = email {
         let holder: Option<UserId> = on!(conn, |c| {
-            users::table.filter(users::email_key.eq(&email.key)).select(users::id).first(c).optional()
+            users::table
+                .filter(users::email_key.eq(&email.key))
+                .select(users::id)
+                .first(c)
+                .optional()
         })?;
         if holder.is_some() && holder != own {
             violations.push(Rule::Taken.at("email"));
@@ -320,9 +409,18 @@ fn keep_an_admin(conn: &mut Conn, id: UserId) -> Result<()> {
     }
     let others: i64 = on!(conn, |c| {
         users::table
-            .filter(users::role.eq(Role::Admin).and(users::is_banned.eq(false)).and(users::id.ne(id)))
+            .filter(
+                users::role
+                    .eq(Role::Admin)
+                    .and(users::is_banned.eq(false))
+                    .and(users::id.ne(id)),
+            )
             .count()
             .get_result(c)
     })?;
-    if others == 0 { Err(Error::conflict("id", Rule::LastAdmin)) } else { Ok(()) }
+    if others == 0 {
+        Err(Error::conflict("id", Rule::LastAdmin))
+    } else {
+        Ok(())
+    }
 }

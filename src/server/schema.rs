@@ -1,0 +1,168 @@
+//! The schema: what the features bring, in one place, and `node`, which knows all of them.
+
+use async_graphql::{
+    Context, ID, Interface, MergedObject, MergedSubscription, Object, SDLExportOptions, Schema,
+    extensions::ExtensionFactory,
+};
+use futures_util::future::join_all;
+
+use crate::{
+    access::{Access, auth},
+    accounts::{
+        User,
+        graphql::{SignInMutation, UserMutation, UserQuery},
+        store::users::UserById,
+    },
+    app::App,
+    boards::{
+        Board,
+        graphql::{BoardMutation, BoardQuery},
+        store::ReadableBoard,
+    },
+    comments::{
+        Comment,
+        graphql::{CommentMutation, CommentQuery},
+        store::ReadableComment,
+    },
+    context::ContextExt,
+    error::{Error, ErrorCode, Result, Rule},
+    ids::{self, BoardKind, CommentKind, Id, Kind, PostKind, UserKind},
+    posts::{
+        Post,
+        graphql::{PostMutation, PostQuery, PostSubscription},
+        store::ReadablePost,
+    },
+};
+
+/// Everything that can be asked for.
+#[derive(MergedObject, Default)]
+pub struct Query(NodeQuery, UserQuery, BoardQuery, PostQuery, CommentQuery);
+
+/// Everything that can be changed.
+#[derive(MergedObject, Default)]
+pub struct Mutation(
+    SignInMutation,
+    UserMutation,
+    BoardMutation,
+    PostMutation,
+    CommentMutation,
+);
+
+/// Everything that can be followed.
+#[derive(MergedSubscription, Default)]
+pub struct Subscription(PostSubscription);
+
+/// The schema of this program.
+pub type MadangSchema = Schema<Query, Mutation, Subscription>;
+
+/// Something with an id of its own.
+#[derive(Interface)]
+#[graphql(field(
+    name = "id",
+    ty = "ID",
+    desc = "The id: what it is, an underscore, and which one."
+))]
+pub enum Node {
+    User(User),
+    Board(Board),
+    Post(Post),
+    Comment(Comment),
+}
+
+/// Queries about anything with an id.
+#[derive(Default)]
+pub struct NodeQuery;
+
+#[Object]
+impl NodeQuery {
+    /// The thing with this id; null when there is none, or none for the viewer. Access: anyone, with the rule of the
+    /// thing's own field.
+    #[graphql(directive = auth::apply(Access::Anyone), guard = "Access::Anyone")]
+    async fn node(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "An id of whatever kind.")] id: ID,
+    ) -> Result<Option<Node>> {
+        load(ctx, &id, "id").await
+    }
+
+    /// The things with these ids, in their order; null where there is none, or none for the viewer. Access: anyone, with
+    /// the rules of the things' own fields.
+    #[graphql(directive = auth::apply(Access::Anyone), guard = "Access::Anyone")]
+    async fn nodes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most 100 ids of whatever kinds.")] ids: Vec<ID>,
+    ) -> Result<Option<Vec<Option<Node>>>> {
+        let most = ctx.app().config.limits.ids;
+        if ids.len() > most {
+            return Err(Error::LimitExceeded {
+                what: "ids",
+                limit: most as u64,
+            });
+        }
+        let loads = ids
+            .iter()
+            .enumerate()
+            .map(async |(n, id)| load(ctx, id, &format!("ids.{n}")).await);
+        let nodes: Result<Vec<_>> = join_all(loads).await.into_iter().collect();
+        nodes.map(Some)
+    }
+}
+
+async fn load(ctx: &Context<'_>, id: &ID, field: &str) -> Result<Option<Node>> {
+    let kind = ids::decode(id);
+    let (prefix, uuid) =
+        kind.ok_or_else(|| Error::invalid(field, Rule::IdType { expected: "node" }))?;
+    let may = |access: Access| {
+        access
+            .permits(&ctx.actor(), ctx.app().config.public_read.is_on())
+            .is_ok()
+    };
+    Ok(match prefix {
+        UserKind::PREFIX if may(Access::SignedIn) => ctx
+            .load::<UserById>(Id::from_uuid(uuid))
+            .await?
+            .map(Node::User),
+        BoardKind::PREFIX if may(Access::Reader) => ctx
+            .load::<ReadableBoard>(Id::from_uuid(uuid))
+            .await?
+            .map(Node::Board),
+        PostKind::PREFIX if may(Access::Reader) => ctx
+            .load::<ReadablePost>(Id::from_uuid(uuid))
+            .await?
+            .map(Node::Post),
+        CommentKind::PREFIX if may(Access::Reader) => ctx
+            .load::<ReadableComment>(Id::from_uuid(uuid))
+            .await?
+            .map(Node::Comment),
+        UserKind::PREFIX | BoardKind::PREFIX | PostKind::PREFIX | CommentKind::PREFIX => None,
+        _ => return Err(Error::invalid(field, Rule::IdType { expected: "node" })),
+    })
+}
+
+/// The schema, with what runs around each operation. Without an `app` it can be printed and nothing else.
+pub fn build(app: Option<App>, around: impl ExtensionFactory) -> MadangSchema {
+    let builder = Schema::build(
+        Query::default(),
+        Mutation::default(),
+        Subscription::default(),
+    )
+    .register_output_type::<Node>()
+    .register_output_type::<ErrorCode>()
+    .extension(around);
+    match app {
+        Some(app) => builder.data(app).finish(),
+        None => builder.finish(),
+    }
+}
+
+/// The schema in GraphQL's own language.
+#[must_use]
+pub fn sdl(schema: &MadangSchema) -> String {
+    schema.sdl_with_options(
+        SDLExportOptions::new()
+            .include_specified_by()
+            .use_space_ident(),
+    )
+}
