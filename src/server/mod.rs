@@ -1,2 +1,3 @@
 //! Assembly (being built).
+pub mod execution;
 pub mod schema;

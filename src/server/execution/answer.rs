@@ -1,0 +1,109 @@
+//! Errors as they leave the house: in the caller's language, with a code, and without what is ours to know.
+
+use std::{any::Any, sync::Arc};
+
+use async_graphql::{PathSegment, Pos, Response, ServerError};
+
+use crate::{
+    access::Client,
+    error::{Error, Language},
+};
+
+/// The answer to a request that never ran: `errors` alone. Its `data` is null, which transports leave out.
+#[must_use]
+pub fn refusal(errors: &[Error], client: &Client) -> Response {
+    let errors = errors.iter().map(|error| {
+        let locations = match error {
+            Error::Parse { locations, .. } | Error::Validation { locations, .. } => {
+                locations.clone()
+            }
+            _ => Vec::new(),
+        };
+        wire(error, locations, Vec::new(), Some(client))
+    });
+    Response::from_errors(errors.collect())
+}
+
+/// `error` at a place of the answer. Faults of ours are logged here, where each passes once.
+pub(super) fn wire(
+    error: &Error,
+    locations: Vec<Pos>,
+    path: Vec<PathSegment>,
+    client: Option<&Client>,
+) -> ServerError {
+    let request_id = client.map_or("", |client| client.request_id.as_str());
+    match error {
+        Error::Internal(cause) => {
+            tracing::error!(request_id, path = dotted(&path), cause = ?cause, "a fault of ours");
+        }
+        Error::Unavailable { backend } => {
+            tracing::warn!(
+                request_id,
+                path = dotted(&path),
+                backend,
+                "a backend is away"
+            );
+        }
+        _ => {}
+    }
+    let language = client.map_or(Language::En, |client| client.language);
+    ServerError {
+        message: error.message(language),
+        source: None,
+        locations,
+        path,
+        extensions: Some(error.extensions(language)),
+    }
+}
+
+/// An error of a resolver, or of async-graphql itself, as one of ours.
+pub(super) fn ours(error: &ServerError) -> Error {
+    if let Some(error) = error.source::<Error>() {
+        return error.clone();
+    }
+    // What a loader has found for several at once.
+    if let Some(error) = error.source::<Arc<Error>>() {
+        return Error::clone(error);
+    }
+    // How async-graphql begins to say that an argument is not what its type parses.
+    let about_input = ["Failed to parse \"", "Expected input type \""];
+    if error.source.is_none() && about_input.iter().any(|s| error.message.starts_with(s)) {
+        return Error::BadRequest(error.message.clone());
+    }
+    Error::internal(error.message.clone())
+}
+
+/// What a panic said, as a fault of ours.
+pub(super) fn panicked(payload: &(dyn Any + Send)) -> Error {
+    let said = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    Error::internal(format!("panic: {said}"))
+}
+
+/// Turns what is not yet ours among the errors of `response`: those that never passed a field, such as the failure of a
+/// subscription to start.
+pub(super) fn finish(mut response: Response, client: &Client) -> Response {
+    for error in &mut response.errors {
+        let is_finished = error
+            .extensions
+            .as_ref()
+            .is_some_and(|values| values.get("code").is_some());
+        if !is_finished {
+            let locations = std::mem::take(&mut error.locations);
+            let path = std::mem::take(&mut error.path);
+            *error = wire(&ours(error), locations, path, Some(client));
+        }
+    }
+    response
+}
+
+fn dotted(path: &[PathSegment]) -> String {
+    let segments = path.iter().map(|segment| match segment {
+        PathSegment::Field(name) => name.clone(),
+        PathSegment::Index(index) => index.to_string(),
+    });
+    segments.collect::<Vec<_>>().join(".")
+}

@@ -1,0 +1,173 @@
+//! How many objects an operation may ask for. What the schema says is settled once for each document; the sizes of pages
+//! and lists of ids come from the variables of each request.
+
+use async_graphql::{Variables, registry::MetaTypeName};
+use async_graphql_value::{ConstValue, Value};
+
+use super::collect::{Below, Collected};
+use crate::{config::Limits, error::Error};
+
+/// The page of a connection that names neither `first` nor `last`.
+const DEFAULT_PAGE: u64 = 20;
+
+/// A field that answers with objects. Fields that do not cost nothing, and are left out.
+pub(super) struct Cost {
+    count: Count,
+    /// By the type that the object may turn out to be: the dearest counts.
+    alternatives: Vec<Vec<Cost>>,
+}
+
+/// How many objects a field answers with, or how many times a page has what is under it.
+enum Count {
+    One,
+    /// A list as long as one of its arguments.
+    Ids(Value),
+    /// A list of which only the bound is known; `None` for that of lists of ids.
+    List(Option<u64>),
+    /// A connection.
+    Page {
+        first: Option<Value>,
+        last: Option<Value>,
+    },
+}
+
+/// Costs of `fields`. Introspection is free: it has bounds of its own.
+pub(super) fn of(fields: &[Collected<'_>], under_connection: bool) -> Vec<Cost> {
+    fields
+        .iter()
+        .filter_map(|collected| {
+            let definition = collected.definition?;
+            let field = &collected.field.node;
+            if definition.name.starts_with("__") || matches!(collected.below, Below::Leaf) {
+                return None;
+            }
+            let argument = |name| field.get_argument(name).map(|value| value.node.clone());
+            let is_list = MetaTypeName::create(&definition.ty).is_list();
+            let is_connection = !is_list
+                && ["first", "last"]
+                    .iter()
+                    .any(|name| definition.args.contains_key(*name));
+            let count = if is_connection {
+                Count::Page {
+                    first: argument("first"),
+                    last: argument("last"),
+                }
+            } else if !is_list || under_connection {
+                Count::One
+            } else if let Some(ids) = argument("ids") {
+                Count::Ids(ids)
+            } else {
+                Count::List(assumed_size(definition))
+            };
+            let alternatives = match &collected.below {
+                Below::Leaf => Vec::new(),
+                Below::Object(fields) => vec![of(fields, is_connection)],
+                Below::Abstract(alternatives) => alternatives
+                    .iter()
+                    .map(|(_, fields)| of(fields, is_connection))
+                    .collect(),
+            };
+            Some(Cost {
+                count,
+                alternatives,
+            })
+        })
+        .collect()
+}
+
+/// What `@listSize(assumedSize: …)` on the field's definition says, which is how cost directives of others put it.
+fn assumed_size(definition: &async_graphql::registry::MetaField) -> Option<u64> {
+    let directive = definition
+        .directive_invocations
+        .iter()
+        .find(|directive| directive.name == "listSize")?;
+    match directive.args.get("assumedSize")? {
+        ConstValue::Number(size) => size.as_u64(),
+        _ => None,
+    }
+}
+
+/// # Errors
+/// `LIMIT_EXCEEDED` for what asks for too many objects, unless a page is out of range: its resolver tells that better.
+pub(super) fn check(costs: &[Cost], variables: &Variables, limits: &Limits) -> Result<(), Error> {
+    let mut sum = Sum {
+        variables,
+        page: u64::from(limits.page),
+        ids: limits.ids as u64,
+        out_of_range: false,
+    };
+    let total = sum.fields(costs);
+    if total > limits.complexity && !sum.out_of_range {
+        return Err(Error::LimitExceeded {
+            what: "complexity",
+            limit: limits.complexity,
+        });
+    }
+    Ok(())
+}
+
+struct Sum<'a> {
+    variables: &'a Variables,
+    page: u64,
+    ids: u64,
+    out_of_range: bool,
+}
+
+impl Sum<'_> {
+    fn fields(&mut self, costs: &[Cost]) -> u64 {
+        costs
+            .iter()
+            .fold(0, |sum, cost| sum.saturating_add(self.field(cost)))
+    }
+
+    fn field(&mut self, cost: &Cost) -> u64 {
+        let below = cost
+            .alternatives
+            .iter()
+            .map(|fields| self.fields(fields))
+            .max()
+            .unwrap_or_default();
+        let each = below.saturating_add(1);
+        match &cost.count {
+            Count::One => each,
+            Count::Ids(ids) => each.saturating_mul(self.length(ids)),
+            Count::List(bound) => each.saturating_mul(bound.unwrap_or(self.ids)),
+            Count::Page { first, last } => {
+                let size = [first, last]
+                    .into_iter()
+                    .filter_map(|size| self.size(size.as_ref()?))
+                    .max();
+                below
+                    .saturating_mul(size.unwrap_or(DEFAULT_PAGE))
+                    .saturating_add(1)
+            }
+        }
+    }
+
+    /// The size that a page asks for, clamped to what it can be; `None` for null and absent variables.
+    fn size(&mut self, value: &Value) -> Option<u64> {
+        let size = match value {
+            Value::Number(size) => size.as_i64(),
+            Value::Variable(name) => match self.variables.get(name)? {
+                ConstValue::Number(size) => size.as_i64(),
+                _ => None,
+            },
+            _ => None,
+        }?;
+        let clamped = u64::try_from(size).unwrap_or_default().clamp(1, self.page);
+        self.out_of_range |= i64::try_from(clamped) != Ok(size);
+        Some(clamped)
+    }
+
+    fn length(&self, value: &Value) -> u64 {
+        let length = match value {
+            Value::List(items) => items.len(),
+            Value::Variable(name) => match self.variables.get(name) {
+                Some(ConstValue::List(items)) => items.len(),
+                _ => 1,
+            },
+            _ => 1,
+        };
+        length as u64
+    }
+}

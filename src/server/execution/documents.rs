@@ -1,0 +1,319 @@
+//! Documents that have been read before. Reading one (parsing, validation, normalisation) costs far more than looking it
+//! up, and clients send the same few over and over.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_graphql::{
+    Name, Positioned, Variables,
+    parser::types::{
+        Directive, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
+    },
+    registry::Registry,
+};
+use async_graphql_value::{ConstValue, Value};
+use moka::sync::Cache;
+
+use super::{
+    collect::{Collected, Collector, Conditions, condition},
+    cost::{self, Cost},
+    limits, normal, parse, rules,
+};
+use crate::{config::Limits, error::Error};
+
+/// Bytes that each of the two caches may take, roughly.
+const CACHED: u64 = 16 << 20;
+/// Bytes that a selection takes as a document, roughly.
+const SELECTION: usize = 600;
+/// Errors that one answer tells: a text of the size of a request could break thousands of rules.
+const ERRORS: usize = 100;
+
+/// A document that is valid and within the limits.
+pub(super) struct Document {
+    /// Of this process, instead of the text in the keys of its operations.
+    id: u64,
+    executable: ExecutableDocument,
+    operations: Vec<Entry>,
+}
+
+/// An operation of a document.
+struct Entry {
+    name: Option<Name>,
+    definition: Positioned<OperationDefinition>,
+    /// Variables that `@skip` and `@include` read.
+    conditions: Vec<Name>,
+}
+
+/// An operation whose conditions are decided: its selections are merged and its fragments gone.
+pub(super) struct Operation {
+    pub definition: Positioned<OperationDefinition>,
+    /// Names of the root's fields, without aliases.
+    pub root_fields: Vec<String>,
+    pub costs: Vec<Cost>,
+    selections: usize,
+}
+
+/// Both caches.
+pub(super) struct Documents {
+    limits: Limits,
+    introspection: bool,
+    ids: AtomicU64,
+    /// By their very text: equal hashes never make two texts one.
+    read: Cache<Arc<str>, Arc<Document>>,
+    /// By document, place of the operation in it, and which condition variables are true.
+    decided: Cache<(u64, usize, Vec<bool>), Arc<Operation>>,
+}
+
+impl Documents {
+    pub(super) fn new(limits: Limits, introspection: bool) -> Self {
+        Self {
+            limits,
+            introspection,
+            ids: AtomicU64::new(0),
+            read: Cache::builder()
+                .max_capacity(CACHED)
+                // Every few bytes of text may be a selection, kept twice.
+                .weigher(|text: &Arc<str>, _| weight(text.len() / 4))
+                .build(),
+            decided: Cache::builder()
+                .max_capacity(CACHED)
+                .weigher(|_, operation: &Arc<Operation>| weight(operation.selections))
+                .build(),
+        }
+    }
+
+    /// The document that `text` is.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub(super) fn read(
+        &self,
+        registry: &Registry,
+        text: &str,
+    ) -> Result<Arc<Document>, Vec<Error>> {
+        if let Some(document) = self.read.get(text) {
+            return Ok(document);
+        }
+        let document = Arc::new(self.read_anew(registry, text)?);
+        self.read.insert(text.into(), Arc::clone(&document));
+        Ok(document)
+    }
+
+    fn read_anew(&self, registry: &Registry, text: &str) -> Result<Document, Vec<Error>> {
+        let executable = parse::parse(text, self.limits.tokens).map_err(|error| vec![error])?;
+        let shape = limits::measure(&executable, &self.limits);
+        if !shape.exceeded.is_empty() {
+            return Err(shape.exceeded);
+        }
+        if shape.introspects && !self.introspection {
+            return Err(vec![Error::Forbidden]);
+        }
+        let mut broken = rules::check(registry, &executable);
+        if broken.is_empty() {
+            broken = unmergeable(registry, &executable).map_err(|error| vec![error])?;
+        }
+        if !broken.is_empty() {
+            broken.truncate(ERRORS);
+            return Err(broken);
+        }
+
+        let mut operations: Vec<_> = executable
+            .operations
+            .iter()
+            .map(|(name, definition)| Entry {
+                name: name.cloned(),
+                definition: definition.clone(),
+                conditions: conditions(&executable, &definition.node),
+            })
+            .collect();
+        operations.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Document {
+            id: self.ids.fetch_add(1, Ordering::Relaxed),
+            executable,
+            operations,
+        })
+    }
+
+    /// The operation at `place` of `document`, with its conditions decided by `variables`.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` for a condition that is null.
+    pub(super) fn decide(
+        &self,
+        registry: &Registry,
+        document: &Document,
+        place: usize,
+        variables: &Variables,
+    ) -> Result<Arc<Operation>, Error> {
+        let entry = &document.operations[place];
+        let truths = entry
+            .conditions
+            .iter()
+            .map(|name| match variables.get(name) {
+                Some(ConstValue::Boolean(truth)) => Ok(*truth),
+                _ => Err(Error::BadRequest(format!(
+                    "Variable \"${name}\" decides whether fields are included: it must not be null."
+                ))),
+            })
+            .collect::<Result<Vec<bool>, Error>>()?;
+        let key = (document.id, place, truths);
+        if let Some(operation) = self.decided.get(&key) {
+            return Ok(operation);
+        }
+        let truths = entry.conditions.iter().zip(&key.2);
+        let truths: HashSet<_> = truths
+            .filter_map(|(name, truth)| truth.then_some(name.as_str()))
+            .collect();
+        let operation = Arc::new(normalise(
+            registry,
+            &document.executable,
+            &entry.definition,
+            &truths,
+        )?);
+        self.decided.insert(key, Arc::clone(&operation));
+        Ok(operation)
+    }
+}
+
+impl Document {
+    /// The place of the operation that `name` asks for.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST` when there is none, or none is named where there are several.
+    pub(super) fn choose(&self, name: Option<&str>) -> Result<usize, Error> {
+        match (name, self.operations.as_slice()) {
+            (None, [_]) => Ok(0),
+            (None, _) => Err(Error::BadRequest(
+                "The document holds several operations: operationName must name one.".to_owned(),
+            )),
+            (Some(name), operations) => operations
+                .iter()
+                .position(|entry| entry.name.as_ref().is_some_and(|n| n == name))
+                .ok_or_else(|| {
+                    Error::BadRequest(format!("The document holds no operation named \"{name}\"."))
+                }),
+        }
+    }
+
+    pub(super) fn operation(&self, place: usize) -> &OperationDefinition {
+        &self.operations[place].definition.node
+    }
+}
+
+fn weight(selections: usize) -> u32 {
+    u32::try_from((selections + 2) * SELECTION).unwrap_or(u32::MAX)
+}
+
+/// Name of the type at the root of an operation; validation has made sure that it is there.
+fn root(registry: &Registry, ty: OperationType) -> Option<&str> {
+    match ty {
+        OperationType::Query => Some(registry.query_type.as_str()),
+        OperationType::Mutation => registry.mutation_type.as_deref(),
+        OperationType::Subscription => registry.subscription_type.as_deref(),
+    }
+}
+
+/// Fields of `document` that cannot be merged, and subscriptions to several fields. Only for what is valid otherwise.
+fn unmergeable(registry: &Registry, document: &ExecutableDocument) -> Result<Vec<Error>, Error> {
+    let mut collector = Collector::new(registry, document, Conditions::Any);
+    let mut broken = Vec::new();
+    for (_, operation) in document.operations.iter() {
+        let ty = operation.node.ty;
+        let fields = collector.object(
+            &[&operation.node.selection_set.node],
+            root(registry, ty).unwrap_or_default(),
+        )?;
+        if ty == OperationType::Subscription {
+            let is_introspection = |c: &Collected<'_>| c.field.node.name.node.starts_with("__");
+            if fields.len() != 1 || fields.iter().any(is_introspection) {
+                broken.push(Error::Validation {
+                    message: "A subscription must select exactly one field of the schema's root."
+                        .to_owned(),
+                    locations: fields.iter().map(|c| c.field.pos).collect(),
+                });
+            }
+        }
+    }
+    broken.append(&mut collector.conflicts);
+    Ok(broken)
+}
+
+fn normalise(
+    registry: &Registry,
+    document: &ExecutableDocument,
+    original: &Positioned<OperationDefinition>,
+    truths: &HashSet<&str>,
+) -> Result<Operation, Error> {
+    let node = &original.node;
+    let mut collector = Collector::new(registry, document, Conditions::Given(truths));
+    let root = root(registry, node.ty).unwrap_or_default();
+    let fields = collector.object(&[&node.selection_set.node], root)?;
+    if node.ty == OperationType::Subscription && fields.is_empty() {
+        return Err(Error::BadRequest(
+            "With these variables there is nothing to subscribe to.".to_owned(),
+        ));
+    }
+    let definition = OperationDefinition {
+        ty: node.ty,
+        variable_definitions: node.variable_definitions.clone(),
+        directives: Vec::new(),
+        selection_set: node.selection_set.position_node(normal::set(&fields)),
+    };
+    Ok(Operation {
+        root_fields: fields
+            .iter()
+            .map(|collected| collected.field.node.name.node.to_string())
+            .collect(),
+        costs: cost::of(&fields, false),
+        selections: count(&definition.selection_set.node),
+        definition: original.position_node(definition),
+    })
+}
+
+fn count(set: &SelectionSet) -> usize {
+    set.items
+        .iter()
+        .map(|selection| match &selection.node {
+            Selection::Field(field) => 1 + count(&field.node.selection_set.node),
+            Selection::InlineFragment(inline) => 1 + count(&inline.node.selection_set.node),
+            Selection::FragmentSpread(_) => 1,
+        })
+        .sum()
+}
+
+/// Variables that `@skip` and `@include` read in `operation` and the fragments that it reaches, in order of their names.
+fn conditions(document: &ExecutableDocument, operation: &OperationDefinition) -> Vec<Name> {
+    let mut names = HashSet::new();
+    let mut spread = HashSet::new();
+    let mut open = vec![&operation.selection_set.node];
+    while let Some(set) = open.pop() {
+        for selection in &set.items {
+            let directives: &[Positioned<Directive>] = selection.node.directives();
+            for directive in directives {
+                if let Some((_, Value::Variable(name))) = condition(directive) {
+                    names.insert(name.clone());
+                }
+            }
+            match &selection.node {
+                Selection::Field(field) => open.push(&field.node.selection_set.node),
+                Selection::InlineFragment(inline) => open.push(&inline.node.selection_set.node),
+                Selection::FragmentSpread(named) => {
+                    let name = &named.node.fragment_name.node;
+                    if let Some(fragment) = document.fragments.get(name)
+                        && spread.insert(name)
+                    {
+                        open.push(&fragment.node.selection_set.node);
+                    }
+                }
+            }
+        }
+    }
+    let mut names: Vec<_> = names.into_iter().collect();
+    names.sort();
+    names
+}

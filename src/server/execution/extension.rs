@@ -1,0 +1,266 @@
+//! Execution as the specification has it (6.4.4), where async-graphql's falls short: a nullable field that fails is null
+//! beside its error, its siblings stay, the next mutation runs, and the path of an error is complete.
+//!
+//! Each failure is told once, by the innermost field or list item that it passes, which alone knows the whole path. On
+//! its way up to the nearest nullable place goes only the mark [`Told`].
+
+use std::{
+    any::Any, collections::BTreeSet, mem, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+};
+
+use async_graphql::{
+    PathSegment, QueryPathNode, QueryPathSegment, Response, SchemaEnv, ServerError, ServerResult,
+    ValidationResult, Value, Variables,
+    extensions::{
+        Extension, ExtensionContext, ExtensionFactory, NextExecute, NextParseQuery, NextResolve,
+        NextValidation, ResolveInfo,
+    },
+    parser::types::{DocumentOperations, ExecutableDocument},
+};
+use futures_util::FutureExt;
+use parking_lot::{Mutex, RwLock};
+
+use super::{
+    Rights,
+    answer::{ours, panicked, wire},
+    documents::Operation,
+    variables,
+};
+use crate::{
+    access::{Caller, Client},
+    error::Error,
+};
+
+/// The extension that every schema behind an [`Engine`](super::Engine) carries.
+pub struct Execution;
+
+impl ExtensionFactory for Execution {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(Running::default())
+    }
+}
+
+/// What the engine asks a schema to do, found in the data of its request.
+pub(super) enum Task {
+    /// Hand out the schema's types: an executor does not show them otherwise. Nothing runs.
+    Show(Arc<RwLock<Option<SchemaEnv>>>),
+    Run(Run),
+}
+
+/// An operation that is ready to run.
+pub(super) struct Run {
+    pub operation: Arc<Operation>,
+    pub caller: Arc<Caller>,
+    pub rights: Arc<dyn Rights>,
+    /// How long it may take; of a subscription, each event.
+    pub time: Duration,
+}
+
+/// The source of an error that has been told where it arose.
+struct Told;
+
+/// What fields have found since the last answer. There is one for each request or subscription.
+#[derive(Default)]
+struct Running {
+    found: Mutex<Found>,
+}
+
+#[derive(Default)]
+struct Found {
+    errors: Vec<ServerError>,
+    withheld: BTreeSet<String>,
+}
+
+/// Where a field or list item stands.
+struct Place<'a> {
+    node: &'a QueryPathNode<'a>,
+    pos: async_graphql::Pos,
+    is_nullable: bool,
+    /// As in "User.email"; of an item there is none.
+    coordinate: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> Place<'a> {
+    fn of(info: &ResolveInfo<'a>) -> Self {
+        let is_item = matches!(info.path_node.segment, QueryPathSegment::Index(_));
+        Self {
+            node: info.path_node,
+            pos: info.field.name.pos,
+            // async-graphql names the type of an item wrongly. But a nullable item (an Option) catches what is below it
+            // itself, so an error that gets here comes from one that is not.
+            is_nullable: !is_item && !info.return_type.ends_with('!'),
+            coordinate: (!is_item).then_some((info.parent_type, info.name)),
+        }
+    }
+
+    fn path(&self) -> Vec<PathSegment> {
+        let mut path: Vec<_> = std::iter::once(self.node)
+            .chain(self.node.parents())
+            .map(|node| match node.segment {
+                QueryPathSegment::Name(name) => PathSegment::Field(name.to_owned()),
+                QueryPathSegment::Index(index) => PathSegment::Index(index),
+            })
+            .collect();
+        path.reverse();
+        path
+    }
+}
+
+impl Running {
+    /// Null where null may stand, else the mark that makes the place above null.
+    fn nothing(place: &Place<'_>) -> ServerResult<Option<Value>> {
+        if place.is_nullable {
+            return Ok(Some(Value::Null));
+        }
+        let mut told = ServerError::new("", None);
+        told.source = Some(Arc::new(Told));
+        Err(told)
+    }
+
+    /// Tells `error`, or notes that the field is withheld.
+    fn tell(&self, error: &Error, place: &Place<'_>, client: Option<&Client>) {
+        if let (Error::Withheld, true, Some((parent, name))) =
+            (error, place.is_nullable, place.coordinate)
+        {
+            let coordinate = format!("{parent}.{name}");
+            self.found.lock().withheld.insert(coordinate);
+            return;
+        }
+        let error = wire(error, vec![place.pos], place.path(), client);
+        self.found.lock().errors.push(error);
+    }
+
+    fn outcome(
+        &self,
+        outcome: Result<ServerResult<Option<Value>>, Box<dyn Any + Send>>,
+        place: &Place<'_>,
+        client: Option<&Client>,
+    ) -> ServerResult<Option<Value>> {
+        let error = match outcome {
+            Ok(Ok(value)) => {
+                let value = value.unwrap_or_default();
+                if value != Value::Null || place.is_nullable || place.coordinate.is_none() {
+                    return Ok(Some(value));
+                }
+                Error::internal("null where the schema promises a value")
+            }
+            Ok(Err(error)) if error.source::<Told>().is_some() => return Self::nothing(place),
+            Ok(Err(error)) => ours(&error),
+            Err(panic) => panicked(panic.as_ref()),
+        };
+        self.tell(&error, place, client);
+        Self::nothing(place)
+    }
+}
+
+fn run<'a>(ctx: &ExtensionContext<'a>) -> Option<&'a Run> {
+    match ctx.data_opt::<Task>() {
+        Some(Task::Run(run)) => Some(run),
+        _ => None,
+    }
+}
+
+#[async_graphql::async_trait::async_trait]
+impl Extension for Running {
+    /// Hands over the document that the engine has made.
+    async fn parse_query(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        query: &str,
+        variables: &Variables,
+        next: NextParseQuery<'_>,
+    ) -> ServerResult<ExecutableDocument> {
+        match ctx.data_opt::<Task>() {
+            None => next.run(ctx, query, variables).await,
+            Some(Task::Show(types)) => {
+                *types.write() = Some(ctx.schema_env.clone());
+                Err(ServerError::new("Nothing was asked to run.", None))
+            }
+            Some(Task::Run(run)) => {
+                let mut operation = run.operation.definition.clone();
+                variables::without_absent(&mut operation.node, variables);
+                Ok(ExecutableDocument {
+                    operations: DocumentOperations::Single(operation),
+                    fragments: Default::default(),
+                })
+            }
+        }
+    }
+
+    /// What the engine runs has been validated as it was sent.
+    async fn validation(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        next: NextValidation<'_>,
+    ) -> Result<ValidationResult, Vec<ServerError>> {
+        if run(ctx).is_none() {
+            return next.run(ctx).await;
+        }
+        Ok(ValidationResult {
+            cache_control: Default::default(),
+            complexity: 0,
+            depth: 0,
+        })
+    }
+
+    /// Runs a query, a mutation, or the selection on one event of a subscription.
+    async fn execute(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        operation_name: Option<&str>,
+        next: NextExecute<'_>,
+    ) -> Response {
+        let run = run(ctx);
+        let answer = next.run(ctx, operation_name);
+        let answer = match run {
+            Some(run) => tokio::time::timeout(run.time, answer).await.ok(),
+            None => Some(answer.await),
+        };
+        let found = mem::take(&mut *self.found.lock());
+        let Some(mut response) = answer else {
+            let client = run.map(|run| &run.caller.client);
+            return Response::from_errors(vec![wire(
+                &Error::Timeout,
+                Vec::new(),
+                Vec::new(),
+                client,
+            )]);
+        };
+        response
+            .errors
+            .retain(|error| error.source::<Told>().is_none());
+        response.errors.extend(found.errors);
+        if !found.withheld.is_empty() {
+            let coordinates = found.withheld.into_iter().map(Value::String).collect();
+            response
+                .extensions
+                .insert("withheld".to_owned(), Value::List(coordinates));
+        }
+        response
+    }
+
+    /// Resolves a field or a list item.
+    async fn resolve(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        info: ResolveInfo<'_>,
+        next: NextResolve<'_>,
+    ) -> ServerResult<Option<Value>> {
+        if info.is_for_introspection {
+            return next.run(ctx, info).await;
+        }
+        let run = run(ctx);
+        let client = run.map(|run| &run.caller.client);
+        let place = Place::of(&info);
+        let is_mutation = info.path_node.parent.is_none()
+            && ctx.schema_env.registry.mutation_type.as_deref() == Some(info.parent_type);
+        if let (Some(run), true) = (run, is_mutation)
+            && let Err(error) = run.rights.refresh(&run.caller).await
+        {
+            self.tell(&error, &place, client);
+            return Self::nothing(&place);
+        }
+        let outcome = AssertUnwindSafe(next.run(ctx, info)).catch_unwind().await;
+        self.outcome(outcome, &place, client)
+    }
+}

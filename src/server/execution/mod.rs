@@ -1,0 +1,214 @@
+//! From what a client sent to an answer: documents are read, validated, held to the limits and normalised before
+//! anything runs; then async-graphql runs them, with [`Execution`] seeing to it that failures end where they should.
+//!
+//! Nothing here knows a transport, a feature or a type of the schema.
+
+mod answer;
+mod collect;
+mod cost;
+mod documents;
+mod extension;
+mod lexer;
+mod limits;
+mod normal;
+mod parse;
+mod rules;
+mod variables;
+
+#[cfg(test)]
+mod tests;
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use async_graphql::{
+    Executor, Request, Response, SchemaEnv, UploadValue, Variables, parser::types::OperationType,
+};
+use futures_util::{
+    FutureExt, StreamExt,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
+use parking_lot::RwLock;
+
+use self::{
+    documents::{Documents, Operation},
+    extension::{Run, Task},
+};
+use crate::{
+    access::{Caller, Client},
+    app::App,
+    config::Limits,
+    error::{Error, Result},
+    loader::Loaders,
+};
+
+pub use self::{answer::refusal, extension::Execution};
+
+/// What a transport has read from a client.
+pub struct RawRequest {
+    pub query: String,
+    pub operation_name: Option<String>,
+    pub variables: Variables,
+    pub uploads: Vec<UploadValue>,
+}
+
+/// A document that is parsed, valid, within the limits, normalised, with its variables coerced: ready to run.
+pub struct Prepared {
+    pub kind: OperationType,
+    /// Names of the root's fields in the schema (not aliases), after `@skip` and `@include`.
+    pub root_fields: Vec<String>,
+    operation: Arc<Operation>,
+    variables: Variables,
+    uploads: Vec<UploadValue>,
+}
+
+/// Reads anew what a caller may do.
+pub trait Rights: Send + Sync {
+    /// Called before each root field of a mutation: a right may end between two of them. An error becomes that of the
+    /// field, which then does not run.
+    fn refresh<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<()>>;
+}
+
+/// Prepares and runs documents. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine<E> {
+    executor: E,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    limits: Limits,
+    rights: Arc<dyn Rights>,
+    documents: Documents,
+    /// The schema's types, once the executor has shown them.
+    types: Arc<RwLock<Option<SchemaEnv>>>,
+    /// Puts into a request what resolvers find in their context.
+    equip: Box<dyn Fn(Request) -> Request + Send + Sync>,
+}
+
+impl<E: Executor> Engine<E> {
+    /// An engine for a schema that carries the extension [`Execution`].
+    pub fn new(executor: E, app: App, rights: Arc<dyn Rights>) -> Self {
+        let limits = app.config.limits.clone();
+        let introspection = app.config.introspection.is_on();
+        let equip = move |request: Request| request.data(app.clone()).data(Loaders::default());
+        Self::with(executor, limits, introspection, rights, Box::new(equip))
+    }
+
+    fn with(
+        executor: E,
+        limits: Limits,
+        introspection: bool,
+        rights: Arc<dyn Rights>,
+        equip: Box<dyn Fn(Request) -> Request + Send + Sync>,
+    ) -> Self {
+        let shared = Shared {
+            documents: Documents::new(limits.clone(), introspection),
+            limits,
+            rights,
+            types: Arc::default(),
+            equip,
+        };
+        Self {
+            executor,
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Makes a request ready to run.
+    ///
+    /// # Errors
+    /// All that keeps it from running; for the same text always before its variables are looked at.
+    pub async fn prepare(&self, request: RawRequest) -> Result<Prepared, Vec<Error>> {
+        let one = |error| vec![error];
+        let Shared {
+            limits, documents, ..
+        } = &*self.shared;
+        let schema = self.schema().await.map_err(one)?;
+        let registry = &schema.registry;
+
+        let document = documents.read(registry, &request.query)?;
+        let place = document
+            .choose(request.operation_name.as_deref())
+            .map_err(one)?;
+        let definition = document.operation(place);
+        let variables = variables::coerce(
+            registry,
+            &definition.variable_definitions,
+            request.variables,
+            request.uploads.len(),
+        )?;
+        let operation = documents
+            .decide(registry, &document, place, &variables)
+            .map_err(one)?;
+        cost::check(&operation.costs, &variables, limits).map_err(one)?;
+        Ok(Prepared {
+            kind: definition.ty,
+            root_fields: operation.root_fields.clone(),
+            operation,
+            variables,
+            uploads: request.uploads,
+        })
+    }
+
+    /// Runs a query or a mutation.
+    pub async fn execute(&self, prepared: Prepared, caller: Arc<Caller>) -> Response {
+        if prepared.kind == OperationType::Subscription {
+            let error = "A subscription needs a WebSocket.".to_owned();
+            return refusal(&[Error::BadRequest(error)], &caller.client);
+        }
+        let request = self.request(prepared, &caller);
+        let answer = AssertUnwindSafe(self.executor.execute(request))
+            .catch_unwind()
+            .await;
+        settle(answer, &caller.client)
+    }
+
+    /// Runs a subscription; of a query or a mutation, the stream is its one answer. What cannot start is a stream of one
+    /// answer with its errors.
+    pub fn stream(&self, prepared: Prepared, caller: Arc<Caller>) -> BoxStream<'static, Response> {
+        if prepared.kind != OperationType::Subscription {
+            let engine = self.clone();
+            return stream::once(async move { engine.execute(prepared, caller).await }).boxed();
+        }
+        let request = self.request(prepared, &caller);
+        AssertUnwindSafe(self.executor.execute_stream(request, None))
+            .catch_unwind()
+            .map(move |answer| settle(answer, &caller.client))
+            .boxed()
+    }
+
+    fn request(&self, prepared: Prepared, caller: &Arc<Caller>) -> Request {
+        let run = Run {
+            operation: prepared.operation,
+            caller: Arc::clone(caller),
+            rights: Arc::clone(&self.shared.rights),
+            time: self.shared.limits.request_time,
+        };
+        let mut request = Request::new(String::new())
+            .variables(prepared.variables)
+            .data(Arc::clone(caller))
+            .data(Task::Run(run));
+        request.uploads = prepared.uploads;
+        (self.shared.equip)(request)
+    }
+
+    async fn schema(&self) -> Result<SchemaEnv> {
+        let types = &self.shared.types;
+        if let Some(schema) = types.read().clone() {
+            return Ok(schema);
+        }
+        let request = Request::new(String::new()).data(Task::Show(Arc::clone(types)));
+        self.executor.execute(request).await;
+        let shown = types.read().clone();
+        shown.ok_or_else(|| Error::internal("the schema was built without the extension Execution"))
+    }
+}
+
+/// The answer, also of what panicked outside of any field.
+fn settle(answer: std::thread::Result<Response>, client: &Client) -> Response {
+    match answer {
+        Ok(response) => answer::finish(response, client),
+        Err(panic) => refusal(&[answer::panicked(panic.as_ref())], client),
+    }
+}
