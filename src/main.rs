@@ -94,7 +94,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve { config } => {
             start_logging(&config);
-            runtime()?.block_on(server::serve(*config, Clock::system()))
+            Ok(runtime()?.block_on(server::serve(*config, Clock::system()))?)
         }
         Command::CreateAdmin { config, name, email, password_stdin } => {
             let name = given_or_asked(name, "Name")?;

@@ -136,17 +136,18 @@ impl Board {
 }
 
 /// Users with a grant for a board.
-type BoardMemberConnection =
+pub type BoardMemberConnection =
     Connection<User, BoardMemberConnectionName, BoardMemberEdgeName, Grant>;
 
 /// What an edge to a member says of the grant.
 #[derive(SimpleObject)]
-struct Grant {
+pub struct Grant {
     /// When the user was let in.
     granted_at: Timestamp,
 }
 
-struct BoardMemberConnectionName;
+/// Names the type: it has users for nodes, and is no `UserConnection`.
+pub struct BoardMemberConnectionName;
 
 impl ConnectionNameType for BoardMemberConnectionName {
     fn type_name<T: async_graphql::OutputType>() -> String {
@@ -154,7 +155,8 @@ impl ConnectionNameType for BoardMemberConnectionName {
     }
 }
 
-struct BoardMemberEdgeName;
+/// Names the type: it has users for nodes, and is no `UserConnection`.
+pub struct BoardMemberEdgeName;
 
 impl EdgeNameType for BoardMemberEdgeName {
     fn type_name<T: async_graphql::OutputType>() -> String {

@@ -1,3 +1,178 @@
-//! Assembly (being built).
+//! Assembly: the schema, the engine that runs it and the transports that bring it to people, on one address.
+
+pub mod apq;
 pub mod execution;
+pub mod http;
+pub mod net;
+pub mod pages;
+mod rights;
 pub mod schema;
+pub mod socket;
+
+use std::{
+    io::{IsTerminal, Write},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Router;
+use futures_util::FutureExt;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    execution::{Engine, Execution},
+    net::Net,
+    pages::{Backend, Pages},
+    rights::Accounts,
+};
+use crate::{
+    app::App,
+    bus::{Heard, Topic},
+    clock::Clock,
+    config::{Config, Fault},
+    ids::UserId,
+};
+
+/// How long what runs may go on after the signal to stop.
+const FAREWELL: Duration = Duration::from_secs(15);
+
+/// A server, before or while it listens. Cheap to clone.
+#[derive(Clone)]
+pub struct Server {
+    app: App,
+    router: Router,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Server {
+    /// Puts a server together. It begins to listen to the bus at once, in tasks that end with the server.
+    #[must_use]
+    pub fn new(app: App) -> Self {
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let accounts = Arc::new(Accounts(app.clone()));
+        let net = Net::new(&app, accounts.clone(), tasks.clone(), shutdown.clone());
+        tasks.spawn(shutdown.clone().run_until_cancelled_owned(forget_changed_rights(app.clone())));
+
+        let schema = schema::build(Execution);
+        let pages = Pages {
+            sdl: schema::sdl(&schema),
+            graphiql: app.config.graphiql.is_on(),
+            ready: ready_check(app.clone()),
+            shutdown: shutdown.clone(),
+        };
+        let engine = Engine::new(schema, app.clone(), accounts);
+        let routes = http::routes(net.clone(), engine).merge(pages::routes(pages));
+        let router = net::layered(routes, &net.origins);
+        Self { app, router, tasks, shutdown }
+    }
+
+    /// What answers requests, to be called in process or served.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Tells everything to come to an end.
+    pub fn stop(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Serves until [`Server::stop`]; then takes nothing new and lets what runs finish, for a while.
+    ///
+    /// # Errors
+    /// Those of the listener.
+    pub async fn run(self, listener: TcpListener) -> std::io::Result<()> {
+        let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, service)
+            .with_graceful_shutdown(self.shutdown.clone().cancelled_owned())
+            .into_future();
+        let late = async {
+            self.shutdown.cancelled().await;
+            tokio::time::sleep(FAREWELL).await;
+        };
+        tokio::select! {
+            served = serving => served?,
+            () = late => tracing::warn!("some requests were still running and are cut off"),
+        }
+        self.tasks.close();
+        if tokio::time::timeout(FAREWELL, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some sockets were still open and are cut off");
+        }
+        Ok(())
+    }
+}
+
+/// Opens everything and serves until the process is told to stop.
+///
+/// # Errors
+/// The setting that does not work.
+pub async fn serve(config: Config, clock: Clock) -> Result<(), Fault> {
+    let bind = config.bind;
+    let app = App::open(config, clock).await?;
+    let cannot_listen = |e: std::io::Error| Fault::new("BIND", format!("cannot listen on {bind}: {e}"));
+    let listener = TcpListener::bind(bind).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    let server = Server::new(app);
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    welcome(&server.app.config, address);
+    let stopping = server.clone();
+    server.tasks.spawn(async move {
+        stop_signal().await;
+        tracing::info!("stopping");
+        stopping.stop();
+    });
+    server.run(listener).await.map_err(cannot_listen)
+}
+
+/// The printed schema of this program.
+#[must_use]
+pub fn sdl() -> String {
+    schema::sdl(&schema::build(Execution))
+}
+
+/// Says on a terminal where to point a browser.
+fn welcome(config: &Config, address: SocketAddr) {
+    let mut terminal = std::io::stdout();
+    if !terminal.is_terminal() {
+        return;
+    }
+    let page = if config.graphiql.is_on() { "graphiql" } else { "graphql" };
+    // Nothing depends on it, so nothing is done when it fails.
+    let _ = writeln!(terminal, "\n  madang is at http://{address}/{page}\n  Ctrl+C stops it.\n");
+}
+
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c().map(|_| ());
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            return tokio::select! {
+                () = interrupt => {}
+                _ = terminate.recv() => {}
+            };
+        }
+    }
+    interrupt.await;
+}
+
+/// Forgets what was remembered of users whose rights have changed on another server.
+async fn forget_changed_rights(app: App) {
+    let mut changes = app.bus.listen(Topic::Rights);
+    while let Some(heard) = changes.next().await {
+        match heard {
+            Heard::Message(user) => app.rights.forget(UserId::from_uuid(user)),
+            Heard::Missed => app.rights.forget_all(),
+        }
+    }
+}
+
+fn ready_check(app: App) -> pages::ReadyCheck {
+    Arc::new(move || {
+        let app = app.clone();
+        async move { vec![Backend { name: "database", is_up: app.db.ping().await.is_ok() }] }.boxed()
+    })
+}

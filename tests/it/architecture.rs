@@ -1,0 +1,192 @@
+//! The house rules about imports: they only go down, and never in a circle.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+/// The floors, from the ground up, by the beginning of a module's path; `*` stands for a feature.
+const FLOORS: [&[&str]; 9] = [
+    &["clock", "config", "connection", "error", "hashing", "ids", "input", "text"],
+    &["db", "cache", "bus"],
+    &["access"],
+    &["app"],
+    &["loader", "context"],
+    &["*"],
+    &["*::store", "*::live", "*::jobs"],
+    &["*::graphql"],
+    &["server", ""],
+];
+
+const FEATURES: [&str; 4] = ["accounts", "boards", "comments", "posts"];
+
+fn floor(module: &str) -> usize {
+    let (room, rest) = module.split_once("::").unwrap_or((module, ""));
+    let place = if FEATURES.contains(&room) {
+        match rest.split("::").next() {
+            Some(part @ ("store" | "live" | "jobs" | "graphql")) => format!("*::{part}"),
+            _ => "*".to_owned(),
+        }
+    } else {
+        room.to_owned()
+    };
+    let found = FLOORS.iter().position(|floor| floor.contains(&place.as_str()));
+    found.unwrap_or_else(|| panic!("{module} stands on no floor: add it to FLOORS in {}", file!()))
+}
+
+/// Which module imports which, by file.
+fn imports() -> BTreeMap<String, BTreeSet<String>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut sources = BTreeMap::new();
+    read(&root, &root, &mut sources);
+    let modules: BTreeSet<String> = sources.keys().cloned().collect();
+    sources
+        .iter()
+        .map(|(module, source)| {
+            let uses = paths(source).into_iter().filter_map(|path| resolve(module, &path, &modules));
+            (module.clone(), uses.filter(|used| used != module).collect())
+        })
+        .collect()
+}
+
+fn read(root: &Path, folder: &Path, sources: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read(root, &path, sources);
+            continue;
+        }
+        let is_source = path.extension().is_some_and(|e| e == "rs") && !path.ends_with("src/main.rs");
+        // Tests beside the code may reach for what they need.
+        let is_test = path.components().any(|c| c.as_os_str() == "tests") || path.ends_with("tests.rs");
+        if is_source && !is_test {
+            let relative = path.strip_prefix(root).unwrap().with_extension("");
+            let mut parts: Vec<_> = relative.iter().map(|p| p.to_str().unwrap()).collect();
+            parts.pop_if(|last| *last == "mod" || *last == "lib");
+            let source = fs::read_to_string(&path).unwrap();
+            let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
+            let code: String = code.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+            sources.insert(parts.join("::"), code);
+        }
+    }
+}
+
+/// All paths that begin with `crate`, `super` or `self`, with `use` trees spread out.
+fn paths(source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for start in ["crate::", "super::", "self::"] {
+        for (at, _) in source.match_indices(start) {
+            let before = source[..at].chars().next_back();
+            if before.is_none_or(|c| !c.is_alphanumeric() && !matches!(c, '_' | ':' | '$')) {
+                spread(&source[at..], String::new(), &mut found);
+            }
+        }
+    }
+    found
+}
+
+/// Reads one tree from the front of `text`; answers what is left.
+fn spread<'a>(text: &'a str, prefix: String, found: &mut Vec<String>) -> &'a str {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').unwrap_or(text.len());
+    let path = format!("{prefix}{}", &text[..end]);
+    let mut rest = &text[end..];
+    if path.ends_with("::") && rest.starts_with('{') {
+        rest = &rest[1..];
+        loop {
+            rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ',');
+            match rest.chars().next() {
+                Some('}') => return &rest[1..],
+                Some('*') => rest = &rest[1..],
+                Some(_) => {
+                    rest = spread(rest, path.clone(), found).trim_start();
+                    if let Some(renamed) = rest.strip_prefix("as ") {
+                        rest = renamed.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
+                    }
+                }
+                None => return rest,
+            }
+        }
+    }
+    found.push(path);
+    rest
+}
+
+fn resolve(module: &str, path: &str, modules: &BTreeSet<String>) -> Option<String> {
+    let mut at: Vec<&str> = module.split("::").filter(|p| !p.is_empty()).collect();
+    let mut parts = path.split("::").filter(|p| !p.is_empty()).peekable();
+    match parts.peek() {
+        Some(&"crate") => at.clear(),
+        Some(&"super" | &"self") => {}
+        _ => return None,
+    }
+    for part in parts {
+        match part {
+            "crate" | "self" => {}
+            "super" => {
+                at.pop();
+            }
+            part => at.push(part),
+        }
+    }
+    // The longest beginning that is a file; a path into the crate's root is `use crate::on`, the macro's second name.
+    (1..=at.len()).rev().map(|n| at[..n].join("::")).find(|m| modules.contains(m))
+}
+
+#[test]
+fn imports_only_go_down() {
+    let mut upward = Vec::new();
+    for (module, used) in imports() {
+        for used in used.iter().filter(|used| floor(used) > floor(&module)) {
+            upward.push(format!("{module} imports {used}"));
+        }
+    }
+    assert!(upward.is_empty(), "{upward:#?}");
+}
+
+#[test]
+fn no_graphql_file_names_another_feature_s() {
+    let is_graphql = |module: &str| module.split("::").nth(1) == Some("graphql");
+    let feature = |module: &str| module.split("::").next().unwrap().to_owned();
+    for (module, used) in imports().iter().filter(|(module, _)| is_graphql(module)) {
+        for used in used.iter().filter(|used| is_graphql(used)) {
+            assert_eq!(feature(module), feature(used), "{module} imports {used}");
+        }
+    }
+}
+
+#[test]
+fn no_file_imports_in_a_circle() {
+    let imports = imports();
+    assert!(imports.len() > 30, "the sources were not found");
+    // A module and the files of its own folder are one room: they may lean on each other.
+    let room = |module: &str| -> String {
+        let depth = if module.starts_with("server") || FEATURES.iter().any(|f| module.starts_with(f)) { 2 } else { 1 };
+        module.split("::").take(depth).collect::<Vec<_>>().join("::")
+    };
+    let mut rooms: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (module, used) in &imports {
+        let own = room(module);
+        let used = used.iter().map(|u| room(u)).filter(|u| *u != own);
+        rooms.entry(own.clone()).or_default().extend(used);
+    }
+    let mut done = BTreeSet::new();
+    for start in rooms.keys() {
+        walk(start, &rooms, &mut Vec::new(), &mut done);
+    }
+}
+
+fn walk(room: &str, rooms: &BTreeMap<String, BTreeSet<String>>, way: &mut Vec<String>, done: &mut BTreeSet<String>) {
+    if let Some(at) = way.iter().position(|r| r == room) {
+        panic!("a circle: {} → {room}", way[at..].join(" → "));
+    }
+    if done.contains(room) {
+        return;
+    }
+    way.push(room.to_owned());
+    for next in rooms.get(room).into_iter().flatten() {
+        walk(next, rooms, way, done);
+    }
+    way.pop();
+    done.insert(room.to_owned());
+}

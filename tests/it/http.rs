@@ -1,0 +1,208 @@
+//! What badly made requests get: each its documented code and status.
+
+use axum::body::Body;
+use http::{Method, Request, header};
+use serde_json::json;
+
+use crate::support::{TestApp, any_board};
+
+async fn post(app: &std::sync::Arc<TestApp>, body: impl Into<Body>) -> (u16, String) {
+    let answer = app.anonymous().post(body).await;
+    (answer.status.as_u16(), answer.code().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_request_is_told_so() {
+    let app = TestApp::start().await;
+    let query = |document: &str| json!({ "query": document }).to_string();
+    for (body, status, code) in [
+        ("{".to_owned(), 400, "BAD_REQUEST"),
+        ("[]".to_owned(), 400, "BAD_REQUEST"),
+        ("null".to_owned(), 400, "BAD_REQUEST"),
+        ("{}".to_owned(), 400, "BAD_REQUEST"),
+        (json!([{ "query": "{ viewer { id } }" }]).to_string(), 400, "BAD_REQUEST"),
+        (json!({ "query": 1 }).to_string(), 400, "BAD_REQUEST"),
+        (json!({ "query": "{ viewer { id } }", "variables": [] }).to_string(), 400, "BAD_REQUEST"),
+        (json!({ "query": "{ viewer { id } }", "operationName": 1 }).to_string(), 400, "BAD_REQUEST"),
+        (json!({ "query": "query A { viewer { id } } query B { viewer { id } }" }).to_string(), 400, "BAD_REQUEST"),
+        (json!({ "query": "query A { viewer { id } }", "operationName": "B" }).to_string(), 400, "BAD_REQUEST"),
+        (query("{"), 400, "GRAPHQL_PARSE_FAILED"),
+        (query(""), 400, "GRAPHQL_PARSE_FAILED"),
+        (query("{ nothing }"), 400, "GRAPHQL_VALIDATION_FAILED"),
+        (query("{ viewer }"), 400, "GRAPHQL_VALIDATION_FAILED"),
+        (query("{ user { id } }"), 400, "GRAPHQL_VALIDATION_FAILED"),
+        (query("query($i: ID!) { user(id: $i) { id } }"), 400, "BAD_REQUEST"),
+        (json!({ "query": "query($i: ID!) { user(id: $i) { id } }", "variables": { "i": null } }).to_string(), 400, "BAD_REQUEST"),
+        (json!({ "query": "query($n: Int) { posts(first: $n) { nodes { id } } }", "variables": { "n": "x" } }).to_string(), 400, "BAD_REQUEST"),
+        (json!({ "query": "query($n: Int) { posts(first: $n) { nodes { id } } }", "variables": { "n": 3_000_000_000_i64 } }).to_string(), 400, "BAD_REQUEST"),
+    ] {
+        assert_eq!(post(&app, body.clone()).await, (status, code.to_owned()), "{body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_beyond_the_limits_are_refused() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let deep = |levels: usize| format!("{{ posts {{ nodes {{ {} id {} }} }} }}", "board { lastPost { ".repeat(levels), "} } ".repeat(levels));
+    let wide = |n: usize| format!("{{ {} }}", (0..n).map(|n| format!("a{n}: viewer {{ id }} ")).collect::<String>());
+    let many_fields = format!("{{ {} }}", "__typename ".repeat(5_001));
+
+    assert!(admin.query(&deep(5)).await.errors().is_empty());
+    for (document, what) in [
+        (deep(8), "deep"),
+        (wide(21), "root fields"),
+        (format!("{{ viewer {{ {} }} }}", (0..31).map(|n| format!("a{n}: name ")).collect::<String>()), "aliases"),
+        (many_fields, "tokens"),
+        ("{ boards(first: 100) { nodes { posts(first: 100) { nodes { author { name } } } } } }".to_owned(), "complex"),
+        (format!("{{ viewer {{ {} }} }}", "name @skip(if: false) ".repeat(21)), "directives"),
+    ] {
+        let answer = admin.query(&document).await;
+        assert_eq!((answer.code(), answer.status.as_u16()), ("LIMIT_EXCEEDED", 400), "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_a_hundred_megabytes_is_refused_while_it_comes() {
+    let app = TestApp::start().await;
+    let taken = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&taken);
+    let chunks = futures_util::stream::iter((0..1_600).map(move |_| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[b' '; 65_536]))
+    }));
+
+    assert_eq!(post(&app, Body::from_stream(chunks)).await, (413, "TOO_LARGE".to_owned()));
+    assert!(taken.load(std::sync::atomic::Ordering::SeqCst) < 30, "it was read on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_of_another_kind_is_told_by_its_place() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let board = admin.board(any_board()).await;
+
+    for (document, field) in [
+        (format!("{{ user(id: {board:?}) {{ id }} }}"), "id"),
+        (format!("{{ post(id: {board:?}) {{ id }} }}"), "id"),
+        ("{ board(id: \"board_x\") { id } }".to_owned(), "id"),
+        (format!("{{ posts(authorId: {board:?}) {{ nodes {{ id }} }} }}"), "authorId"),
+        ("{ node(id: \"nothing\") { id } }".to_owned(), "id"),
+        (format!("mutation {{ banUser(input: {{ id: {board:?} }}) {{ user {{ id }} }} }}"), "id"),
+    ] {
+        let answer = admin.query(&document).await;
+
+        assert_eq!((answer.code(), answer.violation()), ("INVALID", (field.to_owned(), "ID_TYPE".to_owned())), "{document}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_that_fail_leave_their_siblings_alone() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let board = |name: &str| format!("createBoard(input: {{ name: {name:?}, information: \"i\" }}) {{ board {{ name }} }}");
+
+    let document = format!("mutation {{ a: {} b: {} c: {} }}", board("one"), board("ONE"), board("two"));
+    let answer = admin.query(&document).await;
+
+    assert_eq!(answer.at("a.board.name"), "one");
+    assert!(answer.at("b").is_null());
+    assert_eq!(answer.at("c.board.name"), "two");
+    assert_eq!((answer.code(), &answer.errors()[0]["path"]), ("CONFLICT", &json!(["b"])));
+    let read = admin.query("{ a: viewer { name } b: post(id: \"x\") { id } c: boards { nodes { name } } }").await;
+    assert_eq!((read.at("a.name"), read.at("c.nodes.1.name")), (&json!("admin"), &json!("two")));
+    assert_eq!(&read.errors()[0]["path"], &json!(["b"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_mutation_twice_in_a_document_runs_once() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let create = "createBoard(input: { name: \"once\", information: \"i\" })";
+
+    let answer = admin.query(&format!("mutation {{ {create} {{ board {{ name }} }} {create} {{ board {{ postCount }} }} }}")).await;
+
+    assert_eq!(answer.data()["createBoard"]["board"], json!({ "name": "once", "postCount": 0 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overlapping_fragments_of_components_are_one_selection() {
+    let app = TestApp::start().await;
+    let (admin, ann) = (app.admin().await, app.user("ann").await);
+    let board = admin.board(any_board()).await;
+    ann.post_on(&board, "one").await;
+    ann.post_on(&board, "two").await;
+
+    let document = "
+        query { posts(first: 2) { nodes { ...Title ...Byline } ...Paging } posts(first: 2) { nodes { id board { name } } } }
+        fragment Title on Post { title author { id } }
+        fragment Byline on Post { author { name ...Who } ... on Node { id } }
+        fragment Who on User { name email }
+        fragment Paging on PostConnection { pageInfo { hasNextPage } nodes { commentCount } }";
+    let before = app.app.db.statements();
+    let answer = ann.query(document).await;
+
+    assert_eq!(app.app.db.statements() - before, 3, "posts, authors and boards, once each");
+    let nodes = answer.data()["posts"]["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 2);
+    for node in nodes {
+        let keys: Vec<_> = node.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut sorted = ["title", "author", "id", "commentCount", "board"];
+        sorted.sort_unstable();
+        let mut keys_sorted = keys.clone();
+        keys_sorted.sort_unstable();
+        assert_eq!(keys_sorted, sorted);
+        assert_eq!(node["author"], json!({ "id": ann.id, "name": "ann", "email": "ann@example.org" }));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_introspection_the_schema_stays_unknown() {
+    let app = TestApp::with(&["--introspection", "off"]).await;
+    let client = app.anonymous();
+
+    for document in ["{ __schema { types { name } } }", "{ __type(name: \"User\") { name } }"] {
+        let answer = client.query(document).await;
+        assert_eq!((answer.code(), answer.status.as_u16()), ("FORBIDDEN", 400));
+    }
+    assert_eq!(client.query("{ __typename }").await.at("__typename"), "Query");
+    let misspelt = client.query("{ viewr { id } }").await;
+    assert!(!misspelt.body.to_string().contains("viewer"), "{}", misspelt.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_and_health_are_served() {
+    let app = TestApp::start().await;
+    let get = async |path: &str| {
+        let request = Request::builder().method(Method::GET).uri(path).body(Body::empty()).unwrap();
+        app.anonymous().send(request).await
+    };
+
+    assert_eq!(get("/healthz").await.status, 200);
+    let ready = get("/readyz").await;
+    assert_eq!(ready.status, 200);
+    assert!(ready.body.to_string().contains("database"), "{}", ready.body);
+    assert_eq!(get("/schema.graphql").await.body.as_str().unwrap(), madang::server::sdl());
+    assert_eq!(get("/graphiql").await.status, 200);
+    assert_eq!(get("/nothing").await.status, 404);
+    let without = TestApp::with(&["--graphiql", "off"]).await;
+    let request = Request::get("/graphiql").body(Body::empty()).unwrap();
+    assert_eq!(without.anonymous().send(request).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_bears_a_request_id() {
+    let app = TestApp::start().await;
+    let send = async |id: &str| {
+        let request = Request::post("/graphql")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("x-request-id", id)
+            .body(Body::from(r#"{"query":"{ __typename }"}"#))
+            .unwrap();
+        app.anonymous().send(request).await.header("x-request-id").unwrap().to_owned()
+    };
+
+    assert_eq!(send("mine-1").await, "mine-1");
+    let made = send("no good; at all").await;
+    assert!(made.len() >= 16 && made != "no good; at all");
+}
