@@ -113,7 +113,11 @@ impl<'a> Walk<'a> {
             self.directives(&definition.directives, Location::VARIABLE_DEFINITION);
             let ty = definition.var_type.node.to_string();
             let concrete = MetaTypeName::concrete_typename(&ty);
-            match self.registry.types.get(concrete) {
+            let known = self.registry.types.get(concrete);
+            if !known.is_some_and(MetaType::is_input) {
+                self.scope.ill_typed.push(name.as_str());
+            }
+            match known {
                 None => self.report(
                     definition.var_type.pos,
                     format!("Unknown type \"{concrete}\"."),
