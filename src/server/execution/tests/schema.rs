@@ -1,4 +1,8 @@
 //! Fields that fail in every way.
+#![expect(
+    clippy::too_many_arguments,
+    reason = "one field takes an argument of each type"
+)]
 
 use std::time::Duration;
 
