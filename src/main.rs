@@ -1,14 +1,202 @@
-fn main() {
-    struct E;
-    impl async_graphql::extensions::ExtensionFactory for E {
-        fn create(&self) -> std::sync::Arc<dyn async_graphql::extensions::Extension> {
-            struct X;
-            impl async_graphql::extensions::Extension for X {}
-            std::sync::Arc::new(X)
+//! The command line: reads the configuration, starts what is asked for, and says in one line what does not work.
+
+use std::{
+    io::{BufRead, IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, error::ErrorKind};
+use madang::{
+    access::Role,
+    accounts::{Email, Name, passwords::Password, store::users},
+    app::App,
+    clock::Clock,
+    config::{Config, Fault, LogFormat},
+    db::describe,
+    error::{Error, Language, Rule},
+    server,
+};
+use tracing_subscriber::EnvFilter;
+
+/// A community backend in one binary: accounts, boards, posts and comments behind one GraphQL schema.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves GraphQL; what runs when no command is given.
+    Serve {
+        #[command(flatten)]
+        config: Box<Config>,
+    },
+    /// Makes an admin's account; asks for what is not given.
+    CreateAdmin {
+        #[command(flatten)]
+        config: Box<Config>,
+        /// What the admin is called.
+        #[arg(long)]
+        name: Option<String>,
+        /// The admin's e-mail address.
+        #[arg(long)]
+        email: Option<String>,
+        /// Reads the password, one line, from standard input.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Prints the GraphQL schema.
+    Schema,
+    /// Writes the description of the tables between the marks in a README.
+    Tables {
+        /// The file to write to.
+        #[arg(default_value = "README.md")]
+        file: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("madang: {error:#}");
+            ExitCode::from(if error.is::<Fault>() || error.is::<Usage>() { 2 } else { 1 })
         }
     }
-    println!(
-        "{}",
-        madang::server::schema::sdl(&madang::server::schema::build(None, E))
-    );
+}
+
+/// What is wrong with the command line or the environment.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+fn run() -> anyhow::Result<()> {
+    match dotenvy::from_path(".env") {
+        Err(dotenvy::Error::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => {}
+        read => read.map_err(|e| Usage(format!(".env: {e}")))?,
+    }
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    if arguments.len() < 2 {
+        arguments.push("serve".into());
+    }
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => execute(cli.command),
+        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => Ok(e.print()?),
+        Err(e) => Err(usage(&e).into()),
+    }
+}
+
+fn execute(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve { config } => {
+            start_logging(&config);
+            runtime()?.block_on(server::serve(*config, Clock::system()))
+        }
+        Command::CreateAdmin { config, name, email, password_stdin } => {
+            let name = given_or_asked(name, "Name")?;
+            let email = given_or_asked(email, "E-mail address")?;
+            let password = if password_stdin { read_line()? } else { ask_for_password()? };
+            runtime()?.block_on(create_admin(*config, &name, &email, password))
+        }
+        Command::Schema => Ok(print!("{}", server::sdl())),
+        Command::Tables { file } => {
+            let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+            let text = describe::between_marks(&text).map_err(Usage)?;
+            std::fs::write(&file, text).with_context(|| file.display().to_string())
+        }
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// clap's many lines as one that begins with the key.
+fn usage(error: &clap::Error) -> Usage {
+    use clap::error::ContextKind;
+    let context = |kind| error.get(kind).map(ToString::to_string);
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    Usage(match (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue)) {
+        (Some(argument), Some(value)) => {
+            let flag = argument.split(' ').next().unwrap_or_default().trim_start_matches("--");
+            let key = flag.to_uppercase().replace('-', "_");
+            let known = context(ContextKind::ValidValue).map(|values| format!("one of {values} is needed"));
+            let why = cause.or(known).unwrap_or_else(|| "does not fit".to_owned());
+            format!("{key}: {value:?}: {why}")
+        }
+        _ => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            format!("{} (see madang --help)", line.trim_start_matches("error: "))
+        }
+    })
+}
+
+fn start_logging(config: &Config) {
+    let filter = EnvFilter::new(&config.log);
+    let is_terminal = std::io::stderr().is_terminal();
+    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let as_text = match config.log_format {
+        LogFormat::Auto => is_terminal,
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    };
+    if as_text {
+        logging.with_ansi(is_terminal).init();
+    } else {
+        logging.json().flatten_event(true).init();
+    }
+}
+
+async fn create_admin(config: Config, name: &str, email: &str, password: String) -> anyhow::Result<()> {
+    let unfit = |what: &str, rule: Rule| Usage(format!("{what}: {}", rule.message(Language::En)));
+    let password = Password::parse(password, name, email).map_err(|rule| unfit("password", rule))?;
+    let name = Name::parse(name).map_err(|rule| unfit("name", rule))?;
+    let email = Email::parse(email).map_err(|rule| unfit("email", rule))?;
+    let app = App::open(config, Clock::system()).await?;
+    match users::insert(&app, name, email, password, Role::Admin).await {
+        Ok(user) => Ok(println!("{} is an admin now, with the id {}.", user.name, user.id)),
+        Err(Error::Conflict(violations)) => {
+            let taken: Vec<_> = violations.into_iter().map(|v| v.field).collect();
+            anyhow::bail!("{} is taken by another account", taken.join(" and "))
+        }
+        Err(Error::Internal(cause)) => anyhow::bail!("{cause}"),
+        Err(error) => anyhow::bail!("{error}"),
+    }
+}
+
+fn given_or_asked(given: Option<String>, what: &str) -> anyhow::Result<String> {
+    match given {
+        Some(value) => Ok(value),
+        None if std::io::stdin().is_terminal() => {
+            print!("{what}: ");
+            std::io::stdout().flush()?;
+            read_line()
+        }
+        None => {
+            let flag = if what == "Name" { "--name" } else { "--email" };
+            Err(Usage(format!("{flag} is needed where nobody can be asked")).into())
+        }
+    }
+}
+
+fn ask_for_password() -> anyhow::Result<String> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Usage("--password-stdin is needed where nobody can be asked".to_owned()).into());
+    }
+    let password = rpassword::prompt_password("Password: ")?;
+    if rpassword::prompt_password("Once more: ")? != password {
+        return Err(Usage("the two passwords differ".to_owned()).into());
+    }
+    Ok(password)
+}
+
+fn read_line() -> anyhow::Result<String> {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -3,6 +3,7 @@
 //! A store hands a closure to [`Db::read`] or [`Db::write`]. It runs on a thread that may block, on one connection, and
 //! writes its statements once, inside [`on!`], for both engines.
 
+pub mod describe;
 pub mod dialect;
 mod migrations;
 mod mysql;

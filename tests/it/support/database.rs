@@ -1,0 +1,115 @@
+//! A database of a test's own: a SQLite file, or a schema of its own on the MySQL/MariaDB server of `TEST_MYSQL_URL`.
+
+use std::path::Path;
+
+use diesel::{QueryableByName, RunQueryDsl, sql_types::Text};
+use madang::{app::App, db::on};
+
+/// What a test's tables live in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Mysql,
+}
+
+impl Engine {
+    /// Set for the whole run by `TEST_ENGINE`: `sqlite`, unless it says `mysql`.
+    pub fn of_this_run() -> Self {
+        match std::env::var_os("TEST_ENGINE") {
+            Some(engine) if engine == "mysql" => Self::Mysql,
+            Some(engine) if engine == "sqlite" => Self::Sqlite,
+            None => Self::Sqlite,
+            Some(other) => panic!("TEST_ENGINE is {other:?}: neither sqlite nor mysql"),
+        }
+    }
+}
+
+/// Goes away when it is dropped.
+pub struct Database {
+    pub url: String,
+    schema: Option<(String, String)>,
+}
+
+impl Database {
+    pub async fn make(engine: Engine, volume: &Path) -> Self {
+        match engine {
+            Engine::Sqlite => {
+                let url = format!("sqlite://{}", volume.join("test.sqlite").display());
+                Self { url, schema: None }
+            }
+            Engine::Mysql => {
+                let server = server_url();
+                let name = format!("madang_test_{}", uuid::Uuid::now_v7().simple());
+                let statement = format!("CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin");
+                execute(server.clone(), statement).await.unwrap();
+                let url = format!("{}/{name}", server.trim_end_matches('/'));
+                Self { url, schema: Some((server, name)) }
+            }
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let Some((server, name)) = self.schema.take() else { return };
+        // A thread of its own, since a runtime may be around and may be ending.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(execute(server, format!("DROP DATABASE {name}")))
+        });
+        if !matches!(dropping.join(), Ok(Ok(()))) {
+            eprintln!("a test's schema could not be dropped");
+        }
+    }
+}
+
+/// `mysql://USER:PASSWORD@HOST:PORT` of a server where schemas may be made.
+fn server_url() -> String {
+    let url = std::env::var("TEST_MYSQL_URL");
+    url.expect("TEST_MYSQL_URL is needed for the tests on MySQL/MariaDB; ./test.sh starts a server and sets it")
+}
+
+async fn execute(url: String, statement: String) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    use mysql_async::prelude::Queryable;
+    let mut conn = mysql_async::Conn::new(mysql_async::Opts::from_url(&url)?).await?;
+    conn.query_drop(statement).await?;
+    conn.disconnect().await?;
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = Text)]
+    row: String,
+}
+
+/// Every row of every table as text.
+pub async fn rows(app: &App) -> Vec<String> {
+    const TABLES: [(&str, &str); 7] = [
+        ("users", "id name email password_hash role is_banned ban_reason joined_at updated_at"),
+        ("sign_in_sessions", "id user_id created_at last_used_at expires_at"),
+        ("refresh_tokens", "hash session_id expires_at rotated_at"),
+        ("boards", "id name information is_visible is_available post_count created_at updated_at"),
+        ("board_grants", "board_id user_id granted_at"),
+        ("posts", "id board_id author_id title content is_visible comment_count created_at updated_at"),
+        ("comments", "id post_id author_id content is_visible created_at updated_at"),
+    ];
+    app.db
+        .read(|conn| {
+            let mut rows = Vec::new();
+            for (table, columns) in TABLES {
+                let columns: Vec<_> = columns.split(' ').map(|c| format!("coalesce(hex({c}), 'null')")).collect();
+                let (sqlite, mysql) = (columns.join(" || ' ' || "), columns.join(", ' ', "));
+                let text = match conn {
+                    madang::db::Conn::Sqlite(_) => sqlite,
+                    madang::db::Conn::Mysql(_) => format!("concat({mysql})"),
+                };
+                let query = format!("SELECT {text} AS `row` FROM {table} ORDER BY 1");
+                let found: Vec<Row> = on!(conn, |c| diesel::sql_query(query).load(c))?;
+                rows.extend(found.into_iter().map(|r| format!("{table}: {}", r.row)));
+            }
+            Ok(rows)
+        })
+        .await
+        .unwrap()
+}

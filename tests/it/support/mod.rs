@@ -1,0 +1,138 @@
+//! What the tests stand on: a server of their own in this process, in a folder of its own, with a clock that they move.
+
+mod client;
+mod database;
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use clap::Parser;
+use madang::{
+    access::Role,
+    accounts::{Email, Name, User, passwords::Password, store::users},
+    app::App,
+    clock::Clock,
+    config::Config,
+    server::Server,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub use client::{Answer, Client};
+pub use database::Engine;
+
+/// A password that nobody else has.
+pub const PASSWORD: &str = "correct horse battery";
+
+#[derive(Parser)]
+struct Settings {
+    #[command(flatten)]
+    config: Config,
+}
+
+/// The configuration of a test: defaults, a volume of its own, rates off, and what `flags` say.
+pub fn config(volume: &Path, flags: &[&str]) -> Config {
+    let volume = volume.to_str().unwrap();
+    let mut arguments = vec!["test", "--volume-dir", volume];
+    if !flags.contains(&"--rate-limits") {
+        arguments.extend(["--rate-limits", "off"]);
+    }
+    arguments.extend(flags);
+    Settings::try_parse_from(arguments).unwrap().config
+}
+
+/// A server.
+pub struct TestApp {
+    pub app: App,
+    pub clock: Clock,
+    pub server: Server,
+    // The order matters: the folder goes last.
+    _database: database::Database,
+    pub volume: TempDir,
+}
+
+impl TestApp {
+    pub async fn start() -> Arc<Self> {
+        Self::with(&[]).await
+    }
+
+    /// Starts with flags beside the defaults.
+    pub async fn with(flags: &[&str]) -> Arc<Self> {
+        Self::on(Engine::of_this_run(), flags).await
+    }
+
+    /// Starts on this engine, whatever the others run on.
+    pub async fn on(engine: Engine, flags: &[&str]) -> Arc<Self> {
+        let volume = tempfile::tempdir().unwrap();
+        let database = database::Database::make(engine, volume.path()).await;
+        let mut flags = flags.to_vec();
+        flags.extend(["--database-url", &database.url, "--jwt-secret", "a secret of thirty-two bytes, at least"]);
+        let clock = Clock::system();
+        let app = App::open(config(volume.path(), &flags), clock.clone()).await.unwrap();
+        let server = Server::new(app.clone());
+        Arc::new(Self { app, clock, server, _database: database, volume })
+    }
+
+    /// Somebody who is not signed in.
+    pub fn anonymous(self: &Arc<Self>) -> Client {
+        Client::new(Arc::clone(self))
+    }
+
+    /// Makes the account `name` and signs it in.
+    pub async fn user(self: &Arc<Self>, name: &str) -> Client {
+        self.account(name, Role::User).await
+    }
+
+    /// Makes an admin's account and signs it in.
+    pub async fn admin(self: &Arc<Self>) -> Client {
+        self.account("admin", Role::Admin).await
+    }
+
+    pub async fn two_users(self: &Arc<Self>) -> (Client, Client) {
+        (self.user("ann").await, self.user("ben").await)
+    }
+
+    async fn account(self: &Arc<Self>, name: &str, role: Role) -> Client {
+        let user = self.insert_user(name, role).await;
+        let mut client = self.anonymous();
+        client.log_in(name, PASSWORD).await;
+        client.id = user.id.to_string();
+        client
+    }
+
+    pub async fn insert_user(&self, name: &str, role: Role) -> User {
+        let email = format!("{name}@example.org");
+        let password = Password::parse(PASSWORD.to_owned(), name, &email).unwrap();
+        let (name, email) = (Name::parse(name).unwrap(), Email::parse(&email).unwrap());
+        users::insert(&self.app, name, email, password, role).await.unwrap()
+    }
+
+    /// An id of this kind that leads nowhere.
+    pub fn id_of_nothing(&self, prefix: &str) -> String {
+        let id = self.clock.id::<madang::ids::UserKind>();
+        madang::ids::encode(prefix, id.uuid())
+    }
+
+    /// Moves the clock of the server.
+    pub fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// All rows of all tables, to see that nothing has changed.
+    pub async fn rows(&self) -> Vec<String> {
+        database::rows(&self.app).await
+    }
+
+    /// Serves on a real socket until the test ends.
+    pub async fn listen(self: &Arc<Self>) -> SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = self.server.clone();
+        tokio::spawn(async move { server.run(listener).await });
+        address
+    }
+}
+
+/// A board of a test.
+pub fn any_board() -> Value {
+    json!({ "name": "Yard", "information": "Where a village meets." })
+}
