@@ -166,6 +166,17 @@ async fn faults_of_ours_tell_nothing() {
 }
 
 #[tokio::test]
+async fn an_argument_that_only_its_scalar_can_judge_is_an_error_of_its_field() {
+    let bench = Bench::new();
+    for value in ["3", "\"text\""] {
+        let answer = bench.ask(&format!("{{ ok half(of: {value}) }}")).await;
+
+        assert_eq!(answer["data"], json!({"ok": 1, "half": null}));
+        assert_eq!(told(&answer), [(json!(["half"]), "BAD_REQUEST")]);
+    }
+}
+
+#[tokio::test]
 async fn null_for_a_non_null_field_is_a_fault_of_ours() {
     let answer = Bench::new().ask("{ notANumber }").await;
 

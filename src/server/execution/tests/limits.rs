@@ -42,6 +42,16 @@ async fn depth_counts_fields_and_not_fragments() {
 }
 
 #[tokio::test]
+async fn the_greatest_depth_runs_within_the_stack_of_a_thread() {
+    let data = Bench::new().data(&deep(15)).await;
+
+    assert_eq!(
+        data.pointer(&format!("/item{}/number", "/child".repeat(13))),
+        Some(&json!(14))
+    );
+}
+
+#[tokio::test]
 async fn aliases_directives_and_root_fields_are_counted() {
     let bench = Bench::new();
     let aliases = |n| {
@@ -174,6 +184,7 @@ async fn complexity_counts_objects_by_pages_ids_and_lists() {
         ("{ page(first: null) { nodes { number } } }", 21),
         ("{ items { number } }", 100),
         ("{ items { child { number } } }", 200),
+        ("{ fewItems { child { number } } }", 6),
         ("{ nodes(ids: [1, 2, 3]) { number } }", 3),
         ("{ nodes(ids: 1) { ... on Item { child { number } } } }", 2),
         ("{ __schema { types { name } } __typename }", 0),

@@ -389,8 +389,78 @@ fn kind(id: i32) -> usize {
     usize::try_from(id % 3).unwrap()
 }
 
+/// Words that documents on the test schema are made of, those that open something more often.
+fn word() -> impl Strategy<Value = &'static str> {
+    proptest::sample::select(vec![
+        "{",
+        "{",
+        "{",
+        "}",
+        "}",
+        "}",
+        "query",
+        "mutation",
+        "subscription",
+        "fragment F on Item {",
+        "fragment G on Query {",
+        "... on Item {",
+        "... on Numbered {",
+        "... {",
+        "...F",
+        "...G",
+        "...H",
+        "item {",
+        "items {",
+        "page(first: $a) {",
+        "nodes(ids: [1, $a]) {",
+        "numbered {",
+        "number",
+        "secret",
+        "ok",
+        "a:",
+        "n: number",
+        "__typename",
+        "__schema {",
+        "types {",
+        "name",
+        "draw(pen: {colour: RED, width: $a})",
+        "echo(int: $a)",
+        "echo(ints: [$a, \"1\"])",
+        "($a: Int)",
+        "($a: [Int!]! = 1)",
+        "$a",
+        "@skip(if: true)",
+        "@include(if: $a)",
+        "@deprecated",
+        "\"",
+        "\"\"\"",
+        "#",
+        "[",
+        "]",
+        "(",
+        ")",
+        "!",
+        "é",
+        "-1",
+        "1.5e3",
+        "null",
+    ])
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Nothing that a client can send makes the pipeline panic.
+    #[test]
+    fn any_heap_of_words_is_answered(words in proptest::collection::vec(word(), 0..60)) {
+        let bench = Bench::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let prepared = runtime.block_on(bench.prepare(&words.join(" "), json!({"a": 1})));
+        if let Err(errors) = prepared {
+            prop_assert!(!errors.is_empty());
+            prop_assert!(errors.iter().all(|e| e.code() != ErrorCode::Internal), "{errors:?}");
+        }
+    }
 
     #[test]
     fn any_document_answers_as_the_specification_says(
