@@ -39,6 +39,7 @@ const BROKEN: &[&str] = &[
     "{ draw(pen: {colour: RED, spare: {colour: RED, length: \"1\"}}) }",
     "query($c: Colour!) { draw(pen: {colour: $c, nothing: 1}) }",
     "query($c: Colour!) { draw(pen: {colour: $c, width: \"1\"}) }",
+    "{ draw(pen: {colour: RED, colour: GREEN}) }",
     "{ choose(by: {}) }",
     "{ choose(by: {id: 1, name: \"a\"}) }",
     "{ choose(by: {id: null}) }",
