@@ -77,6 +77,10 @@ async fn the_path_of_a_failing_item_goes_down_to_the_field_behind_the_index() {
 
     assert_eq!(answer["data"]["items"][1], json!({"e": null, "number": 1}));
     assert_eq!(told(&answer), [(json!(["items", 1, "e"]), "NOT_FOUND")]);
+    assert_eq!(
+        answer["errors"][0]["locations"],
+        json!([{"line": 1, "column": 11}])
+    );
 }
 
 #[tokio::test]
