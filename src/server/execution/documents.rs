@@ -113,7 +113,7 @@ impl Documents {
         if shape.introspects && !self.introspection {
             return Err(vec![Error::Forbidden]);
         }
-        let mut broken = rules::check(registry, &executable);
+        let mut broken = rules::check(registry, &executable, text);
         if broken.is_empty() {
             broken = unmergeable(registry, &executable).map_err(|error| vec![error])?;
         }

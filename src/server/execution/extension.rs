@@ -85,7 +85,7 @@ impl<'a> Place<'a> {
         let is_item = matches!(info.path_node.segment, QueryPathSegment::Index(_));
         Self {
             node: info.path_node,
-            pos: info.field.name.pos,
+            pos: info.field.response_key().pos,
             // async-graphql names the type of an item wrongly. But a nullable item (an Option) catches what is below it
             // itself, so an error that gets here comes from one that is not.
             is_nullable: !is_item && !info.return_type.ends_with('!'),

@@ -1,4 +1,9 @@
-//! Counts a document's lexical tokens and brackets without parsing it: the parser recurses and allocates, this does not.
+//! The lexical tokens of a document: counted before it is parsed, since the parser recurses and allocates, and looked at
+//! for what the parser drops.
+
+use std::collections::HashSet;
+
+use async_graphql::Pos;
 
 use crate::error::Error;
 
@@ -10,33 +15,82 @@ const NESTING: usize = 80;
 /// `LIMIT_EXCEEDED` for a document of more than `limit` tokens, or one nested so deeply that parsing it could overflow
 /// the stack.
 pub(super) fn check(source: &str, limit: usize) -> Result<(), Error> {
-    let mut rest = source.as_bytes();
-    let (mut tokens, mut nesting) = (0_usize, 0_usize);
-    while let Some(&byte) = rest.first() {
-        let length = match byte {
-            b' ' | b'\t' | b'\r' | b'\n' | b',' => 1,
-            // The byte order mark, which is white space to GraphQL.
-            0xEF if rest.starts_with("\u{feff}".as_bytes()) => 3,
-            b'#' => until(rest, |b| matches!(b, b'\n' | b'\r')),
-            _ => {
-                tokens += 1;
-                token(rest)
-            }
-        };
-        match byte {
-            b'{' | b'[' | b'(' => nesting += 1,
-            b'}' | b']' | b')' => nesting = nesting.saturating_sub(1),
+    let mut nesting = 0_usize;
+    for (count, token) in tokens(source).enumerate() {
+        match token {
+            "{" | "[" | "(" => nesting += 1,
+            "}" | "]" | ")" => nesting = nesting.saturating_sub(1),
             _ => {}
         }
-        if tokens > limit {
+        if count >= limit {
             return Err(exceeded("tokens", limit));
         }
         if nesting > NESTING {
             return Err(exceeded("nested brackets", NESTING));
         }
-        rest = &rest[length..];
     }
     Ok(())
+}
+
+/// Fields that an input object in a document that parses names twice, with the places of the second ones: the parser
+/// keeps the last one without a word.
+pub(super) fn repeated_fields(source: &str) -> Vec<(&str, Pos)> {
+    let mut repeated = Vec::new();
+    // Open brackets of arguments, and the names so far in those of objects. Other braces are selections.
+    let mut open: Vec<Option<HashSet<&str>>> = Vec::new();
+    let mut previous = "";
+    for token in tokens(source) {
+        match token {
+            "(" | "[" => open.push(None),
+            "{" if open.is_empty() => {}
+            "{" => open.push(Some(HashSet::new())),
+            ")" | "]" | "}" => {
+                open.pop();
+            }
+            ":" => {
+                if let Some(Some(names)) = open.last_mut()
+                    && !names.insert(previous)
+                {
+                    repeated.push((previous, place(source, previous)));
+                }
+            }
+            _ => {}
+        }
+        previous = token;
+    }
+    repeated
+}
+
+/// Line and column of `part`, a slice of `source`.
+fn place(source: &str, part: &str) -> Pos {
+    let before = &source[..part.as_ptr() as usize - source.as_ptr() as usize];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    Pos {
+        line: before.matches('\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+    }
+}
+
+/// The tokens of `source`, and characters that belong to none.
+fn tokens(source: &str) -> impl Iterator<Item = &str> {
+    let mut rest = source;
+    std::iter::from_fn(move || {
+        loop {
+            let length = match rest.as_bytes() {
+                [] => return None,
+                [b' ' | b'\t' | b'\r' | b'\n' | b',', ..] => 1,
+                // The byte order mark is white space to GraphQL.
+                _ if rest.starts_with('\u{feff}') => 3,
+                [b'#', ..] => until(rest.as_bytes(), |b| matches!(b, b'\n' | b'\r')),
+                bytes => {
+                    let (token, after) = rest.split_at(token(bytes));
+                    rest = after;
+                    return Some(token);
+                }
+            };
+            rest = &rest[length..];
+        }
+    })
 }
 
 fn exceeded(what: &'static str, limit: usize) -> Error {
@@ -46,7 +100,7 @@ fn exceeded(what: &'static str, limit: usize) -> Error {
     }
 }
 
-/// Bytes of the token that `rest` begins with: at least one. Text that is no token is the parser's to refuse.
+/// Bytes of the token that `rest` begins with. A character that begins none is the parser's to refuse.
 fn token(rest: &[u8]) -> usize {
     match rest[0] {
         b'"' => string(rest),
@@ -59,7 +113,10 @@ fn token(rest: &[u8]) -> usize {
                 !(b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'))
             })
         }
-        _ => 1,
+        first => match first.leading_ones() {
+            0 => 1,
+            bytes => (bytes as usize).min(rest.len()),
+        },
     }
 }
 
@@ -86,7 +143,8 @@ fn string(rest: &[u8]) -> usize {
             match here[0] {
                 b'"' => return at + 1,
                 b'\n' | b'\r' => return at,
-                b'\\' => at += 2,
+                // What is escaped is ASCII, or no string at all.
+                b'\\' if here.get(1).is_some_and(u8::is_ascii) => at += 2,
                 _ => at += 1,
             }
         }
@@ -96,7 +154,7 @@ fn string(rest: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{check, repeated_fields};
 
     /// The number of tokens, found by lowering the limit.
     fn count(source: &str) -> usize {
@@ -117,9 +175,29 @@ mod tests {
             ("\u{feff}{ a }", 3),
             ("\"unterminated", 1),
             ("\"\\", 1),
-            ("é", 2),
+            ("é", 1),
         ] {
             assert_eq!(count(source), tokens, "{source}");
+        }
+    }
+
+    #[test]
+    fn fields_that_are_named_twice_in_one_object_are_found() {
+        for (source, found) in [
+            ("{ a(b: {c: 1, d: {c: 1}}) { c: d c: d } }", vec![]),
+            ("{ a(b: [{c: 1}, {c: 1}], c: {c: \"c: c:\"}) }", vec![]),
+            ("query($a: A = {b: 1, b: 2}) { a }", vec![("b", 1, 22)]),
+            ("{\n  é(b: {c: 1\n c: 2}) }", vec![("c", 3, 2)]),
+            (
+                "{ a @b(c: {d: {e: 1 e: 2} d: 3}) { f } }",
+                vec![("e", 1, 21), ("d", 1, 27)],
+            ),
+        ] {
+            let repeated: Vec<_> = repeated_fields(source)
+                .into_iter()
+                .map(|(name, pos)| (name, pos.line, pos.column))
+                .collect();
+            assert_eq!(repeated, found, "{source}");
         }
     }
 

@@ -22,12 +22,13 @@ use async_graphql::{
 use async_graphql_value::Value;
 
 use self::usage::{Definitions, Scope};
+use super::lexer;
 use crate::error::Error;
 
 pub(super) use values::scalar_takes;
 
-/// Every rule that `document` breaks, in the order of its text.
-pub(super) fn check(registry: &Registry, document: &ExecutableDocument) -> Vec<Error> {
+/// Every rule that `document` breaks, in the order of its `text`.
+pub(super) fn check(registry: &Registry, document: &ExecutableDocument, text: &str) -> Vec<Error> {
     let mut walk = Walk {
         registry,
         document,
@@ -50,6 +51,10 @@ pub(super) fn check(registry: &Registry, document: &ExecutableDocument) -> Vec<E
     }
     let mut errors = walk.errors;
     definitions.check(&mut errors);
+    for (name, pos) in lexer::repeated_fields(text) {
+        let message = format!("There can be only one input field named \"{name}\".");
+        errors.push(broken(message, [pos]));
+    }
     errors.sort_by_key(|error| match error {
         Error::Validation { locations, .. } => locations.first().copied().unwrap_or_default(),
         _ => Pos::default(),
@@ -113,7 +118,11 @@ impl<'a> Walk<'a> {
             self.directives(&definition.directives, Location::VARIABLE_DEFINITION);
             let ty = definition.var_type.node.to_string();
             let concrete = MetaTypeName::concrete_typename(&ty);
-            match self.registry.types.get(concrete) {
+            let known = self.registry.types.get(concrete);
+            if !known.is_some_and(MetaType::is_input) {
+                self.scope.ill_typed.push(name.as_str());
+            }
+            match known {
                 None => self.report(
                     definition.var_type.pos,
                     format!("Unknown type \"{concrete}\"."),

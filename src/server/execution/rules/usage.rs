@@ -26,6 +26,8 @@ pub(super) struct Usage<'a> {
 pub(super) struct Scope<'a> {
     pub usages: Vec<Usage<'a>>,
     pub spreads: Vec<&'a str>,
+    /// Variables whose very type is wrong: where they stand cannot be judged.
+    pub ill_typed: Vec<&'a str>,
 }
 
 /// What all definitions use.
@@ -51,6 +53,12 @@ impl<'a> Definitions<'a> {
                     .flat_map(|(_, scope)| &scope.usages),
             );
             let by = name.map_or_else(String::new, |name| format!(" by operation \"{name}\""));
+            let usages = usages.map(|usage| Usage {
+                expected: usage
+                    .expected
+                    .filter(|_| !scope.ill_typed.contains(&usage.name)),
+                ..*usage
+            });
             variables(&operation.node.variable_definitions, usages, &by, errors);
             used.extend(reached);
         }
@@ -83,7 +91,7 @@ impl<'a> Definitions<'a> {
 
 fn variables<'a>(
     definitions: &[Positioned<VariableDefinition>],
-    usages: impl Iterator<Item = &'a Usage<'a>>,
+    usages: impl Iterator<Item = Usage<'a>>,
     by: &str,
     errors: &mut Vec<Error>,
 ) {

@@ -77,6 +77,10 @@ async fn the_path_of_a_failing_item_goes_down_to_the_field_behind_the_index() {
 
     assert_eq!(answer["data"]["items"][1], json!({"e": null, "number": 1}));
     assert_eq!(told(&answer), [(json!(["items", 1, "e"]), "NOT_FOUND")]);
+    assert_eq!(
+        answer["errors"][0]["locations"],
+        json!([{"line": 1, "column": 11}])
+    );
 }
 
 #[tokio::test]
@@ -162,6 +166,17 @@ async fn faults_of_ours_tell_nothing() {
         assert_eq!(told(&answer), [(json!([field]), "INTERNAL")]);
         assert_eq!(answer["data"]["ok"], 1, "{field}");
         assert!(!answer.to_string().contains("hunter2"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_argument_that_only_its_scalar_can_judge_is_an_error_of_its_field() {
+    let bench = Bench::new();
+    for value in ["3", "\"text\""] {
+        let answer = bench.ask(&format!("{{ ok half(of: {value}) }}")).await;
+
+        assert_eq!(answer["data"], json!({"ok": 1, "half": null}));
+        assert_eq!(told(&answer), [(json!(["half"]), "BAD_REQUEST")]);
     }
 }
 

@@ -1,1 +1,361 @@
+//! Each limit, crossed.
 
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::Bench;
+use crate::error::Error;
+
+/// What the refusal of `query` says is exceeded.
+async fn exceeded<E: async_graphql::Executor>(bench: &Bench<E>, query: &str) -> Vec<&'static str> {
+    let Err(errors) = bench.prepare(query, json!({})).await else {
+        return Vec::new();
+    };
+    let what = |error: &Error| match error {
+        Error::LimitExceeded { what, .. } => *what,
+        other => panic!("{other}"),
+    };
+    errors.iter().map(what).collect()
+}
+
+/// `{ item { child { … number } } }` of so many levels.
+fn deep(levels: usize) -> String {
+    let inner = "child { ".repeat(levels - 2);
+    format!("{{ item {{ {inner} number {} }}", "} ".repeat(levels - 1))
+}
+
+fn several(count: usize, one: impl Fn(usize) -> String) -> String {
+    (0..count).map(one).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn depth_counts_fields_and_not_fragments() {
+    let bench = Bench::new();
+    let fragments = format!("{{ ...F }} fragment F on Query {}", deep(15));
+    let inline = format!("{{ {} ok {} }}", "... { ".repeat(40), "}".repeat(40));
+
+    assert!(exceeded(&bench, &deep(15)).await.is_empty());
+    assert_eq!(exceeded(&bench, &deep(16)).await, ["depth"]);
+    assert!(exceeded(&bench, &fragments).await.is_empty());
+    assert!(exceeded(&bench, &inline).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_greatest_depth_runs_within_the_stack_of_a_thread() {
+    let data = Bench::new().data(&deep(15)).await;
+
+    assert_eq!(
+        data.pointer(&format!("/item{}/number", "/child".repeat(13))),
+        Some(&json!(14))
+    );
+}
+
+#[tokio::test]
+async fn aliases_directives_and_root_fields_are_counted() {
+    let bench = Bench::new();
+    let aliases = |n| {
+        format!(
+            "{{ item {{ {} }} }}",
+            several(n, |i| format!("a{i}: number"))
+        )
+    };
+    let directives = |n| format!("{{ item {{ {} }} }}", "number @skip(if: false) ".repeat(n));
+    let roots = |n| format!("{{ {} }}", several(n, |i| format!("a{i}: ok")));
+
+    for (limit, query, what) in [
+        (30, &aliases as &dyn Fn(usize) -> String, "aliases"),
+        (20, &directives, "directives"),
+        (20, &roots, "root fields"),
+    ] {
+        assert!(exceeded(&bench, &query(limit)).await.is_empty(), "{what}");
+        assert_eq!(exceeded(&bench, &query(limit + 1)).await, [what]);
+    }
+}
+
+#[tokio::test]
+async fn fragments_hide_no_aliases() {
+    let fields = several(16, |i| format!("a{i}: number"));
+    let query = format!("{{ item {{ ...F child {{ ...F }} }} }} fragment F on Item {{ {fields} }}");
+
+    assert_eq!(exceeded(&Bench::new(), &query).await, ["aliases"]);
+}
+
+#[tokio::test]
+async fn root_fields_that_merge_count_once() {
+    let query = format!("{{ {} }}", "ok ".repeat(100));
+
+    assert!(exceeded(&Bench::new(), &query).await.is_empty());
+}
+
+#[tokio::test]
+async fn tokens_are_counted_before_anything_is_parsed() {
+    let bench = Bench::new().limit(|limits| limits.tokens = 10);
+
+    assert!(
+        exceeded(&bench, "{ ok ok ok ok ok ok ok ok }")
+            .await
+            .is_empty()
+    );
+    assert_eq!(
+        exceeded(&bench, "{ ok ok ok ok ok ok ok ok ok }").await,
+        ["tokens"]
+    );
+    assert_eq!(exceeded(&bench, &"{".repeat(100_000)).await, ["tokens"]);
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_braces_do_not_overflow_the_stack() {
+    let bench = Bench::new().limit(|limits| limits.tokens = 1_000_000);
+    for text in ["{", "{a", "{a(b:[", "{a(b:{c:", "query($a:[", "...{"] {
+        let refused = bench.refused(&text.repeat(100_000)).await;
+        assert_eq!(refused, ["LIMIT_EXCEEDED"], "{text}");
+    }
+}
+
+#[tokio::test]
+async fn documents_that_expand_without_end_are_refused_quickly() {
+    let bench = Bench::zoo();
+    let doubling = |levels: usize, name: &str| {
+        let fragments = several(levels, |i| {
+            let next = i + 1;
+            format!("fragment F{i} on {name} {{ ...F{next} ... on {name} {{ ...F{next} }} }}")
+        });
+        format!("{fragments} fragment F{levels} on {name} {{ id }}")
+    };
+    let bombs = [
+        format!("{{ dog {{ ...F0 }} }} {}", doubling(60, "Dog")),
+        format!("{{ dog {{ ...F0 }} }} {}", doubling(14, "Dog")),
+        // Below fields, where merging does not help; within the depth.
+        format!(
+            "{{ dog {{ ...F0 }} }} {} fragment F12 on Dog {{ id }}",
+            several(12, |i| format!(
+                "fragment F{i} on Dog {{ twin {{ ...F{n} }} friend {{ ...F{n} }} friends {{ ...F{n} }} }}",
+                n = i + 1
+            ))
+        ),
+        // Each interface once more for each of its types.
+        format!(
+            "{{ being(id: 1) {{ {} id {} }} }}",
+            "friend { ".repeat(12),
+            "} ".repeat(12)
+        ),
+    ];
+    for bomb in bombs {
+        let began = Instant::now();
+
+        let refused = bench.refused(&bomb).await;
+
+        assert!(refused.contains(&"LIMIT_EXCEEDED"), "{bomb}: {refused:?}");
+        assert!(began.elapsed() < Duration::from_secs(1), "{bomb}");
+    }
+}
+
+#[tokio::test]
+async fn long_chains_of_fragments_do_not_overflow_the_stack() {
+    let chain = several(800, |i| format!("fragment F{i} on Dog {{ ...F{} }}", i + 1));
+    for end in [
+        "fragment F800 on Dog { id }",
+        "fragment F800 on Dog { ...F0 }",
+    ] {
+        let refused = Bench::zoo()
+            .refused(&format!("{{ dog {{ ...F0 }} }} {chain} {end}"))
+            .await;
+        assert_eq!(refused, ["LIMIT_EXCEEDED"]);
+    }
+}
+
+#[tokio::test]
+async fn complexity_counts_objects_by_pages_ids_and_lists() {
+    let bench = Bench::new();
+    for (query, cost) in [
+        ("{ ok }", 0),
+        ("{ item { number secret } }", 1),
+        ("{ item { child { number } } }", 2),
+        ("{ page(first: 10) { nodes { number } } }", 11),
+        (
+            "{ page(last: 10) { edges { cursor node { number } } } }",
+            21,
+        ),
+        (
+            "{ page { nodes { child { number } } pageInfo { hasNextPage } } }",
+            61,
+        ),
+        ("{ page(first: null) { nodes { number } } }", 21),
+        ("{ items { number } }", 100),
+        ("{ items { child { number } } }", 200),
+        ("{ fewItems { child { number } } }", 6),
+        ("{ nodes(ids: [1, 2, 3]) { number } }", 3),
+        ("{ nodes(ids: 1) { ... on Item { child { number } } } }", 2),
+        ("{ __schema { types { name } } __typename }", 0),
+    ] {
+        let exactly = Bench::new().limit(|limits| limits.complexity = cost);
+        assert!(exceeded(&exactly, query).await.is_empty(), "{query}");
+        if cost > 0 {
+            let below = Bench::new().limit(|limits| limits.complexity = cost - 1);
+            assert_eq!(exceeded(&below, query).await, ["complexity"], "{query}");
+        }
+    }
+    let query = "query($n: Int = 100) { page(first: $n) { nodes { items { number } } } }";
+    assert_eq!(
+        bench.refused_with(query, json!({})).await,
+        ["LIMIT_EXCEEDED"]
+    );
+    assert_eq!(
+        bench.refused_with(query, json!({"n": 100})).await,
+        ["LIMIT_EXCEEDED"]
+    );
+    assert!(bench.refused_with(query, json!({"n": 2})).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_page_out_of_range_is_for_its_resolver_to_refuse() {
+    let bench = Bench::new();
+    for first in [-1, 0, 101, 2_000_000_000] {
+        let query = format!("{{ page(first: {first}) {{ nodes {{ items {{ number }} }} }} }}");
+
+        let answer = bench.ask(&query).await;
+
+        assert_eq!(
+            answer["errors"][0]["extensions"]["code"], "INVALID",
+            "{first}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn introspection_by_the_standard_query_passes_on_the_real_depth() {
+    let bench = Bench::new().limit(|limits| limits.depth = 3);
+
+    let data = bench.data(STANDARD).await;
+
+    assert_eq!(data["__schema"]["queryType"]["name"], "Query");
+    assert_eq!(exceeded(&bench, &deep(4)).await, ["depth"]);
+}
+
+#[tokio::test]
+async fn introspection_has_bounds_of_its_own() {
+    let bench = Bench::new();
+    let of_type = format!(
+        "{{ __schema {{ types {{ {} name {} }} }} }}",
+        "ofType {".repeat(20),
+        "}".repeat(20)
+    );
+    let lists =
+        "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }";
+
+    assert_eq!(exceeded(&bench, &of_type).await, ["introspection depth"]);
+    assert_eq!(
+        exceeded(&bench, lists).await,
+        ["nested lists of introspection"]
+    );
+}
+
+#[tokio::test]
+async fn introspection_that_is_off_is_forbidden_and_suggests_nothing() {
+    let mut bench = Bench::new();
+    bench.introspection = false;
+
+    for query in [
+        STANDARD,
+        "{ ok __schema { queryType { name } } }",
+        "{ ...F } fragment F on Query { __type(name: \"Item\") { name } }",
+    ] {
+        assert_eq!(bench.refused(query).await, ["FORBIDDEN"], "{query}");
+    }
+    assert_eq!(
+        bench.data("{ __typename }").await,
+        json!({"__typename": "Query"})
+    );
+    let answer = bench.ask("{ okk }").await.to_string();
+    assert!(!answer.to_lowercase().contains("did you mean"), "{answer}");
+}
+
+/// `getIntrospectionQuery()` of graphql-js 16, with all its options on.
+const STANDARD: &str = r"
+    query IntrospectionQuery {
+      __schema {
+        description
+        queryType { name }
+        mutationType { name }
+        subscriptionType { name }
+        types { ...FullType }
+        directives {
+          name
+          description
+          isRepeatable
+          locations
+          args(includeDeprecated: true) { ...InputValue }
+        }
+      }
+    }
+    fragment FullType on __Type {
+      kind
+      name
+      description
+      specifiedByURL
+      isOneOf
+      fields(includeDeprecated: true) {
+        name
+        description
+        args(includeDeprecated: true) { ...InputValue }
+        type { ...TypeRef }
+        isDeprecated
+        deprecationReason
+      }
+      inputFields(includeDeprecated: true) { ...InputValue }
+      interfaces { ...TypeRef }
+      enumValues(includeDeprecated: true) {
+        name
+        description
+        isDeprecated
+        deprecationReason
+      }
+      possibleTypes { ...TypeRef }
+    }
+    fragment InputValue on __InputValue {
+      name
+      description
+      type { ...TypeRef }
+      defaultValue
+      isDeprecated
+      deprecationReason
+    }
+    fragment TypeRef on __Type {
+      kind
+      name
+      ofType {
+        kind
+        name
+        ofType {
+          kind
+          name
+          ofType {
+            kind
+            name
+            ofType {
+              kind
+              name
+              ofType {
+                kind
+                name
+                ofType {
+                  kind
+                  name
+                  ofType {
+                    kind
+                    name
+                    ofType {
+                      kind
+                      name
+                      ofType { kind name }
+                    }
+                  }
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+";

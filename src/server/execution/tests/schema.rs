@@ -1,10 +1,15 @@
 //! Fields that fail in every way.
+#![expect(
+    clippy::too_many_arguments,
+    reason = "one field takes an argument of each type"
+)]
 
 use std::time::Duration;
 
 use async_graphql::{
-    Context, Enum, Guard, InputObject, Interface, Json, MaybeUndefined, Object, OneofObject,
-    Schema, SimpleObject, Subscription, Upload,
+    Context, Enum, Guard, InputObject, InputValueError, InputValueResult, Interface, Json,
+    MaybeUndefined, Object, OneofObject, Scalar, ScalarType, Schema, SimpleObject, Subscription,
+    TypeDirective, Upload, Value,
 };
 use futures_util::{Stream, stream};
 
@@ -78,6 +83,30 @@ impl Item {
 
     async fn items(&self) -> Vec<Item> {
         items()
+    }
+}
+
+/// How long a list can be.
+#[TypeDirective(name = "listSize", location = "FieldDefinition")]
+fn list_size(assumed_size: i32) {}
+
+/// A scalar that only its parser can judge.
+pub(super) struct Even(i32);
+
+#[Scalar]
+impl ScalarType for Even {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match value {
+            Value::Number(n) => match n.as_i64().and_then(|n| i32::try_from(n).ok()) {
+                Some(n) if n % 2 == 0 => Ok(Self(n)),
+                _ => Err(InputValueError::custom("not even")),
+            },
+            other => Err(InputValueError::expected_type(other)),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        self.0.into()
     }
 }
 
@@ -158,6 +187,15 @@ impl Query {
 
     async fn maybe_items(&self) -> Vec<Option<Item>> {
         items().into_iter().map(Some).collect()
+    }
+
+    #[graphql(directive = list_size::apply(3))]
+    async fn few_items(&self) -> Vec<Item> {
+        items()
+    }
+
+    async fn half(&self, of: Even) -> Option<i32> {
+        Some(of.0 / 2)
     }
 
     async fn maybe_list(&self) -> Option<Vec<Item>> {

@@ -1,5 +1,9 @@
 //! A world of objects that refer to each other, under an interface and a union. Each is a number, and every field a
 //! function of it, so that a test can tell the answer without asking.
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "fields of the same type look like that to clippy"
+)]
 
 use async_graphql::{EmptyMutation, EmptySubscription, Interface, Object, Schema, Union};
 
