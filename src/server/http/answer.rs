@@ -1,0 +1,191 @@
+//! What goes back: the status that a result has, and its bytes.
+
+use async_graphql::{Response as GraphqlResponse, ServerError, Value};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, Method, StatusCode, header};
+use serde::Serialize;
+
+use super::media::Media;
+use crate::{
+    access::Client,
+    error::{Error, ErrorCode},
+    server::execution,
+};
+
+/// A request that was not executed.
+pub struct Refused {
+    errors: Vec<Error>,
+    reason: Reason,
+}
+
+enum Reason {
+    /// The request is no good as HTTP or as a GraphQL request; the status says how.
+    Request(StatusCode),
+    /// The document or its variables do not fit.
+    Document,
+    /// Not by GET.
+    Method,
+}
+
+impl Refused {
+    /// A request whose form is not what the protocol asks for.
+    pub fn form(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            errors: vec![Error::BadRequest(message.into())],
+            reason: Reason::Request(status),
+        }
+    }
+
+    /// A document that was refused before it ran.
+    pub fn document(errors: Vec<Error>) -> Self {
+        Self {
+            errors,
+            reason: Reason::Document,
+        }
+    }
+
+    /// An operation that may not be sent by this method.
+    pub fn method(message: &str) -> Self {
+        Self {
+            errors: vec![Error::BadRequest(message.to_owned())],
+            reason: Reason::Method,
+        }
+    }
+
+    /// The answer. It has no `data`: nothing ran.
+    pub fn answer(self, media: Media, client: &Client) -> Response {
+        #[derive(Serialize)]
+        struct Errors<'a> {
+            errors: &'a [ServerError],
+        }
+
+        let status = match self.reason {
+            Reason::Request(status) => status,
+            Reason::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Reason::Document if media == Media::LegacyJson && self.is_of_document() => {
+                StatusCode::OK
+            }
+            Reason::Document => self.errors.first().map_or(StatusCode::BAD_REQUEST, status),
+        };
+        let refusal = execution::refusal(&self.errors, client);
+        let body = Errors {
+            errors: &refusal.errors,
+        };
+        let mut response = encode(status, media, &body);
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = r#"Bearer realm="madang", error="invalid_token""#;
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(challenge),
+            );
+        }
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        }
+        if let Some(Error::RateLimited { retry_after }) = self.errors.first() {
+            let seconds = retry_after.as_secs_f64().ceil().max(1.0) as u64;
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+
+    fn is_of_document(&self) -> bool {
+        self.errors.iter().all(|error| {
+            matches!(
+                error.code(),
+                ErrorCode::GraphqlParseFailed
+                    | ErrorCode::GraphqlValidationFailed
+                    | ErrorCode::BadRequest
+            )
+        })
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        let status = status(&error);
+        Self {
+            errors: vec![error],
+            reason: Reason::Request(status),
+        }
+    }
+}
+
+/// The status of a request that was refused with this error.
+fn status(error: &Error) -> StatusCode {
+    match error.code() {
+        // Apollo's clients ask again, with the document, only after a 200.
+        ErrorCode::PersistedQueryNotFound => StatusCode::OK,
+        ErrorCode::Unauthenticated
+        | ErrorCode::TokenExpired
+        | ErrorCode::TokenInvalid
+        | ErrorCode::Banned => StatusCode::UNAUTHORIZED,
+        ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::Timeout => StatusCode::REQUEST_TIMEOUT,
+        ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// The answer to what was executed: 200, also with errors, unless everything failed because a backend is away.
+pub fn executed(response: &GraphqlResponse, media: Media) -> Response {
+    let status = if is_all_unavailable(response) {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
+    encode(status, media, response)
+}
+
+fn is_all_unavailable(response: &GraphqlResponse) -> bool {
+    let is_empty = match &response.data {
+        Value::Null => true,
+        Value::Object(fields) => fields.values().all(|value| *value == Value::Null),
+        _ => false,
+    };
+    let unavailable = Value::from(ErrorCode::Unavailable.as_str());
+    is_empty
+        && !response.errors.is_empty()
+        && response.errors.iter().all(|error| {
+            let extensions = error.extensions.as_ref();
+            extensions.and_then(|e| e.get("code")) == Some(&unavailable)
+        })
+}
+
+fn encode(status: StatusCode, media: Media, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => {
+            let headers = [
+                (header::CONTENT_TYPE, media.content_type()),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+                (
+                    header::VARY,
+                    HeaderValue::from_static("accept, accept-language"),
+                ),
+            ];
+            (status, headers, Body::from(bytes)).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written as JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// The answer to a method that the endpoint does not know.
+pub fn unknown_method(method: &Method, client: &Client) -> Response {
+    let refused = Refused::form(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("{method} is not taken here."),
+    );
+    let mut response = refused.answer(Media::Json, client);
+    let allowed = HeaderValue::from_static("GET, HEAD, POST, OPTIONS");
+    response.headers_mut().insert(header::ALLOW, allowed);
+    response
+}

@@ -1,0 +1,74 @@
+//! Reading a body that may be too large, too slow or torn off.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, header};
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+
+use crate::error::{Error, Result};
+
+/// How long the rest of a body that is too large is read and thrown away, so that the client, which looks for an answer
+/// only once it has sent everything, finds the answer and not a broken connection.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// The whole body, of at most `limit` bytes and within `time`. What is beyond the limit is never held in memory.
+///
+/// # Errors
+/// `TOO_LARGE`, `TIMEOUT`, or `BAD_REQUEST` when the connection breaks.
+pub async fn read(
+    mut body: Body,
+    headers: &HeaderMap,
+    limit: usize,
+    time: Duration,
+) -> Result<Bytes> {
+    let too_large = Error::TooLarge {
+        limit: limit as u64,
+    };
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        // Who waits for our word (`Expect: 100-continue`) has not begun to send.
+        let waits = headers
+            .get(header::EXPECT)
+            .map(HeaderValue::as_bytes)
+            .is_some_and(|expect| expect.eq_ignore_ascii_case(b"100-continue"));
+        if !waits {
+            discard(body).await;
+        }
+        return Err(too_large);
+    }
+    let whole = timeout(time, collect(&mut body, announced.unwrap_or(0), limit));
+    match whole.await.map_err(|_| Error::Timeout)?? {
+        Some(bytes) => Ok(bytes),
+        None => {
+            discard(body).await;
+            Err(too_large)
+        }
+    }
+}
+
+/// `None` as soon as there are more than `limit` bytes.
+async fn collect(body: &mut Body, announced: usize, limit: usize) -> Result<Option<Bytes>> {
+    let mut whole = BytesMut::with_capacity(announced);
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|_| Error::BadRequest("The body could not be read.".to_owned()))?;
+        if let Some(data) = frame.data_ref() {
+            if whole.len() + data.len() > limit {
+                return Ok(None);
+            }
+            whole.extend_from_slice(data);
+        }
+    }
+    Ok(Some(whole.freeze()))
+}
+
+async fn discard(mut body: Body) {
+    let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Whether it ended or the time did: either way nobody reads on.
+    let _ = timeout(LINGER, rest).await;
+}

@@ -1,0 +1,180 @@
+//! `/graphql` over HTTP, after the specification of GraphQL over HTTP: <https://graphql.github.io/graphql-over-http/draft/>.
+//!
+//! POST takes JSON, GET takes queries only. So no page of another site can make a browser change anything: what a form may
+//! send is refused, and what needs a CORS preflight is asked for first.
+
+mod answer;
+mod body;
+mod credentials;
+mod media;
+
+use async_graphql::{Executor, parser::types::OperationType};
+use axum::{
+    Router,
+    extract::{Request, State},
+    response::Response,
+    routing::any,
+};
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use serde_json::{Map, Value};
+
+use self::{answer::Refused, media::Media};
+use crate::{
+    access::{Caller, Client},
+    error::Error,
+    server::{
+        execution::{Engine, RawRequest},
+        net::{Net, Params},
+        socket,
+    },
+};
+
+/// What the handlers of `/graphql` work with.
+struct Endpoint<E: Executor> {
+    net: Net,
+    engine: Engine<E>,
+}
+
+impl<E: Executor> Clone for Endpoint<E> {
+    fn clone(&self) -> Self {
+        Self {
+            net: self.net.clone(),
+            engine: self.engine.clone(),
+        }
+    }
+}
+
+/// `/graphql`: queries and mutations over HTTP, everything over WebSocket.
+pub fn routes<E: Executor>(net: Net, engine: Engine<E>) -> Router {
+    Router::new()
+        .route("/graphql", any(graphql::<E>))
+        .with_state(Endpoint { net, engine })
+}
+
+async fn graphql<E: Executor>(
+    State(Endpoint { net, engine }): State<Endpoint<E>>,
+    request: Request,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let client = net.client(&parts);
+    if socket::is_upgrade(&parts) {
+        return socket::upgrade(net, engine, client, &mut parts).await;
+    }
+    if !matches!(parts.method, Method::GET | Method::HEAD | Method::POST) {
+        return answer::unknown_method(&parts.method, &client);
+    }
+    let Some(media) = Media::negotiate(&parts.headers) else {
+        let message = "Answers are application/graphql-response+json or application/json.";
+        return Refused::form(StatusCode::NOT_ACCEPTABLE, message).answer(Media::Json, &client);
+    };
+    let params = match read(&net, &parts, body).await {
+        Ok(params) => params,
+        Err(refused) => return refused.answer(media, &client),
+    };
+    match run(&net, &engine, &parts, params, &client, media).await {
+        Ok(response) => response,
+        Err(refused) => refused.answer(media, &client),
+    }
+}
+
+/// The parameters of a request.
+async fn read(net: &Net, parts: &Parts, body: axum::body::Body) -> Result<Params, Refused> {
+    let object = if parts.method == Method::POST {
+        if !media::is_json(&parts.headers) {
+            return Err(Refused::form(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Send application/json in UTF-8.",
+            ));
+        }
+        let limits = &net.app.config.limits;
+        let bytes = body::read(body, &parts.headers, limits.body, limits.request_time).await?;
+        from_json(&bytes)?
+    } else {
+        from_query(parts.uri.query().unwrap_or_default())?
+    };
+    Params::read(object).map_err(|message| Refused::form(StatusCode::BAD_REQUEST, message))
+}
+
+fn from_json(bytes: &[u8]) -> Result<Map<String, Value>, Refused> {
+    let message = match serde_json::from_slice(bytes) {
+        Ok(Value::Object(object)) => return Ok(object),
+        Ok(Value::Array(_)) => "Batches are not taken: send one request at a time.".to_owned(),
+        Ok(_) => "The body must be an object.".to_owned(),
+        Err(error) => format!("The body is not JSON: {error}."),
+    };
+    Err(Refused::form(StatusCode::BAD_REQUEST, message))
+}
+
+/// The parameters of a GET. Maps are JSON there; an empty parameter counts as absent.
+fn from_query(query: &str) -> Result<Map<String, Value>, Refused> {
+    let mut object = Map::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        let value = match &*name {
+            _ if value.is_empty() => continue,
+            "query" | "operationName" => Value::String(value.into_owned()),
+            "variables" | "extensions" => serde_json::from_str(&value).map_err(|error| {
+                let message = format!("The {name} are not JSON: {error}.");
+                Refused::form(StatusCode::BAD_REQUEST, message)
+            })?,
+            _ => continue,
+        };
+        if object.insert(name.to_string(), value).is_some() {
+            let message = format!("There is more than one {name}.");
+            return Err(Refused::form(StatusCode::BAD_REQUEST, message));
+        }
+    }
+    Ok(object)
+}
+
+/// Prepares, authenticates, executes. A document that does not fit is refused before anybody looks at the bearer, since
+/// whether a bad bearer matters depends on the operations.
+async fn run<E: Executor>(
+    net: &Net,
+    engine: &Engine<E>,
+    parts: &Parts,
+    params: Params,
+    client: &Client,
+    media: Media,
+) -> Result<Response, Refused> {
+    let resolved = net.documents.resolve(params.query, &params.extensions)?;
+    let prepared = engine
+        .prepare(RawRequest {
+            query: resolved.document,
+            operation_name: params.operation_name,
+            variables: params.variables,
+            uploads: Vec::new(),
+        })
+        .await
+        .map_err(Refused::document)?;
+    match prepared.kind {
+        OperationType::Query => {}
+        OperationType::Mutation if parts.method == Method::POST => {}
+        OperationType::Mutation => return Err(Refused::method("Mutations are sent by POST.")),
+        OperationType::Subscription => {
+            return Err(Refused::form(
+                StatusCode::BAD_REQUEST,
+                "Subscriptions are sent over a WebSocket (graphql-transport-ws).",
+            ));
+        }
+    }
+    if let Some(new) = resolved.new {
+        net.documents.keep(new);
+    }
+
+    let authenticator = &*net.authenticator;
+    let actor = credentials::actor(authenticator, &parts.headers, &prepared.root_fields).await?;
+    let may_use_cookie = net.origins.admit(&parts.headers);
+    let cookie = may_use_cookie
+        .then(|| credentials::refresh_cookie(&parts.headers))
+        .flatten();
+    let caller = Caller::over_http(client.clone(), actor, cookie, may_use_cookie);
+
+    let result = engine.execute(prepared, caller.clone()).await;
+
+    let mut response = answer::executed(&result, media);
+    if let Some(cookie) = caller.take_cookie() {
+        let value = HeaderValue::try_from(cookie).map_err(|e| Refused::from(Error::internal(e)))?;
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+    Ok(response)
+}

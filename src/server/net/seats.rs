@@ -1,0 +1,125 @@
+//! The sockets of each user on this server: how many there are, and whom to tell when rights change.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::{
+    bus::{Heard, Listener},
+    ids::UserId,
+};
+
+/// All seats. Cheap to clone. One listener for all sockets: a message wakes those that it is about, not all.
+#[derive(Clone, Default)]
+pub struct Seats(Arc<Mutex<HashMap<UserId, Vec<Arc<Notify>>>>>);
+
+/// The place of one socket, free again when dropped.
+pub struct Seat {
+    seats: Seats,
+    user: UserId,
+    changed: Arc<Notify>,
+}
+
+impl Seats {
+    /// A seat for one more socket of `user`, unless there are `limit` already.
+    #[must_use]
+    pub fn take(&self, user: UserId, limit: usize) -> Option<Seat> {
+        let changed = Arc::new(Notify::new());
+        let mut seats = self.0.lock();
+        let taken = seats.entry(user).or_default();
+        if taken.len() >= limit {
+            return None;
+        }
+        taken.push(Arc::clone(&changed));
+        Some(Seat {
+            seats: self.clone(),
+            user,
+            changed,
+        })
+    }
+
+    /// Passes on what `listener` hears of changed rights, until the bus is gone.
+    pub async fn listen(self, mut listener: Listener) {
+        while let Some(heard) = listener.next().await {
+            let seats = self.0.lock();
+            match heard {
+                Heard::Message(user) => {
+                    let theirs = seats.get(&UserId::from_uuid(user));
+                    theirs.into_iter().flatten().for_each(|s| s.notify_one());
+                }
+                Heard::Missed => seats.values().flatten().for_each(|s| s.notify_one()),
+            }
+        }
+    }
+}
+
+impl Seat {
+    /// Waits for word that the user's rights may have changed. Word that comes while nobody waits is kept.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut theirs) = self.seats.0.lock().entry(self.user) {
+            theirs.get_mut().retain(|s| !Arc::ptr_eq(s, &self.changed));
+            if theirs.get().is_empty() {
+                theirs.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::bus::{Bus, Topic};
+
+    fn user(number: u128) -> UserId {
+        UserId::from_uuid(Uuid::from_u128(number))
+    }
+
+    #[test]
+    fn a_seat_is_free_again_when_its_socket_is_gone() {
+        let seats = Seats::default();
+        let first = seats.take(user(1), 2).unwrap();
+        let _second = seats.take(user(1), 2).unwrap();
+        assert!(seats.take(user(1), 2).is_none());
+        assert!(seats.take(user(2), 2).is_some());
+
+        drop(first);
+
+        assert!(seats.take(user(1), 2).is_some());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn word_of_changed_rights_reaches_the_sockets_of_that_user_only() {
+        let (bus, seats) = (Bus::in_process(), Seats::default());
+        let listening = tokio::task::LocalSet::new();
+        let (one, other) = (
+            seats.take(user(1), 9).unwrap(),
+            seats.take(user(2), 9).unwrap(),
+        );
+        listening.spawn_local(seats.clone().listen(bus.listen(Topic::Rights)));
+
+        bus.publish(Topic::Rights, Uuid::from_u128(1));
+
+        let moment = Duration::from_millis(200);
+        listening
+            .run_until(async {
+                assert!(timeout(moment, one.changed()).await.is_ok());
+                assert!(timeout(moment, other.changed()).await.is_err());
+            })
+            .await;
+    }
+}

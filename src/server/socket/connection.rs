@@ -1,0 +1,213 @@
+//! One socket, from the upgrade to its close.
+
+use std::{ops::ControlFlow, time::Duration};
+
+use async_graphql::Executor;
+use axum::extract::ws::{Message, WebSocket};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+
+use super::{
+    close::Close,
+    ending::{self, End, Receiver, Sender, Step, close},
+    message::Say,
+    operations::{Happened, Operations},
+    outgoing::Outgoing,
+    rights::{Learned, Questions, Standing},
+};
+use crate::{
+    access::Client,
+    server::{execution::Engine, net::Net},
+};
+
+/// How often the right of a socket is looked at again, beside what the bus says.
+const BEAT: Duration = Duration::from_secs(10);
+
+/// After so many beats in silence the peer is pinged, and after as many more it is given up: 30 s, and 60 s in all.
+/// Pings are those of the WebSocket protocol: browsers answer them without a script.
+const SILENT_BEATS: u32 = 3;
+
+/// Questions to the authenticator at once: more tokens are not read meanwhile.
+const QUESTIONS: usize = 4;
+
+/// How far the opening of a socket has come.
+pub enum Phase {
+    /// No `connection_init` yet.
+    Waiting { until: Instant },
+    /// Its token is being looked at.
+    Opening,
+    /// Acknowledged; without a right for who is anonymous.
+    Open(Option<Standing>),
+}
+
+/// What the task of a socket wakes up for.
+enum Event {
+    ShutDown,
+    RightsChanged,
+    /// A deadline has come.
+    Late,
+    Sent(Result<(), axum::Error>),
+    Beat,
+    Learned(Learned),
+    Received(Option<Result<Message, axum::Error>>),
+    Happened(Happened),
+}
+
+/// A socket that speaks graphql-transport-ws.
+pub struct Connection<E: Executor> {
+    pub(super) net: Net,
+    pub(super) engine: Engine<E>,
+    pub(super) client: Client,
+    pub(super) phase: Phase,
+    pub(super) questions: Questions,
+    pub(super) operations: Operations,
+    pub(super) outgoing: Outgoing,
+    beat: Interval,
+    /// Beats since something was heard of the client.
+    silence: u32,
+}
+
+impl<E: Executor> Connection<E> {
+    pub fn new(net: Net, engine: Engine<E>, client: Client) -> Self {
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        beat.reset();
+        let until = Instant::now() + net.app.config.limits.init_time;
+        Self {
+            net,
+            engine,
+            client,
+            phase: Phase::Waiting { until },
+            questions: Questions::default(),
+            operations: Operations::default(),
+            outgoing: Outgoing::default(),
+            beat,
+            silence: 0,
+        }
+    }
+
+    /// Serves the socket until it ends.
+    pub async fn serve(mut self, socket: WebSocket) {
+        let (mut sender, mut receiver) = socket.split();
+        let end = loop {
+            let event = self.next(&mut sender, &mut receiver).await;
+            if let ControlFlow::Break(end) = self.handle(event) {
+                break end;
+            }
+        };
+        // Operations and the seat are given back before the client is told.
+        let Self { outgoing, .. } = self;
+        ending::finish(sender, receiver, outgoing, end).await;
+    }
+
+    async fn next(&mut self, sender: &mut Sender, receiver: &mut Receiver) -> Event {
+        let deadline = self.deadline();
+        let is_idle = self.outgoing.is_idle();
+        let may_read = !self.outgoing.is_full() && self.questions.len() < QUESTIONS;
+        let rights_change = async {
+            match &self.phase {
+                Phase::Open(Some(standing)) => standing.changed().await,
+                _ => std::future::pending().await,
+            }
+        };
+        let deadline = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.net.shutdown.cancelled() => Event::ShutDown,
+            () = rights_change => Event::RightsChanged,
+            () = deadline => Event::Late,
+            sent = self.outgoing.drain(sender), if !is_idle => Event::Sent(sent),
+            _ = self.beat.tick() => Event::Beat,
+            learned = self.questions.next() => Event::Learned(learned),
+            received = receiver.next(), if may_read => Event::Received(received),
+            happened = self.operations.happen(is_idle) => Event::Happened(happened),
+        }
+    }
+
+    /// The first thing that must not come to pass.
+    fn deadline(&self) -> Option<Instant> {
+        let of_phase = match &self.phase {
+            Phase::Waiting { until } => Some(*until),
+            Phase::Opening | Phase::Open(None) => None,
+            Phase::Open(Some(standing)) => standing.expires(),
+        };
+        [of_phase, self.outgoing.runs_out()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn handle(&mut self, event: Event) -> Step {
+        match event {
+            Event::ShutDown => close(Close::going_away()),
+            Event::RightsChanged => {
+                self.ask_again();
+                ControlFlow::Continue(())
+            }
+            Event::Late => self.late(),
+            Event::Sent(Ok(())) => ControlFlow::Continue(()),
+            Event::Sent(Err(_)) | Event::Received(None) => ControlFlow::Break(End::Gone),
+            Event::Beat => self.beat(),
+            Event::Learned(learned) => self.learned(learned),
+            Event::Received(Some(Ok(message))) => {
+                self.silence = 0;
+                self.received(message)
+            }
+            Event::Received(Some(Err(error))) => ControlFlow::Break(ending::broken(error)),
+            Event::Happened(Happened::Started(id, started)) => self.started(id, started),
+            Event::Happened(Happened::Event(id, event)) => {
+                match event {
+                    Some(response) => self.say(&Say::Next {
+                        id: &id,
+                        payload: &response,
+                    }),
+                    None => self.complete(&id),
+                }
+                ControlFlow::Continue(())
+            }
+        }
+    }
+
+    fn late(&self) -> Step {
+        let now = Instant::now();
+        match &self.phase {
+            Phase::Waiting { until } if *until <= now => close(Close::init_timeout()),
+            Phase::Open(Some(standing)) if standing.expires().is_some_and(|at| at <= now) => {
+                close(Close::forbidden())
+            }
+            _ => ControlFlow::Break(End::Gone),
+        }
+    }
+
+    fn beat(&mut self) -> Step {
+        self.silence += 1;
+        if self.silence == SILENT_BEATS {
+            self.outgoing.push(Message::Ping(Bytes::new()));
+        } else if self.silence >= 2 * SILENT_BEATS {
+            return ControlFlow::Break(End::Gone);
+        }
+        self.ask_again();
+        self.check_clock()
+    }
+
+    pub(super) fn ask_again(&mut self) {
+        if let Phase::Open(Some(standing)) = &self.phase {
+            self.questions.again(&self.net, &standing.right());
+        }
+    }
+
+    pub(super) fn check_clock(&self) -> Step {
+        match &self.phase {
+            Phase::Open(Some(standing)) if standing.is_over(self.net.app.clock.now()) => {
+                close(Close::forbidden())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}

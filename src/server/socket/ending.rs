@@ -1,0 +1,94 @@
+//! How a socket ends, and what is still said then.
+
+use std::{ops::ControlFlow, time::Duration};
+
+use axum::extract::ws::{Message, WebSocket};
+use futures_util::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
+use tokio::time::{sleep, timeout};
+use tungstenite::Error as Broken;
+
+use super::{close::Close, outgoing::Outgoing};
+
+/// How long the last words may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long a client may take to read why it is cut off in the middle of a message.
+const LINGER: Duration = Duration::from_millis(500);
+
+pub type Sender = SplitSink<WebSocket, Message>;
+pub type Receiver = SplitStream<WebSocket>;
+
+/// How a socket ends.
+pub enum End {
+    /// We close it.
+    Close(Close),
+    /// We close it in the middle of a message that we do not read to its end.
+    Abort(Close),
+    /// The client closes it.
+    Closed,
+    /// The client is gone, or reads nothing.
+    Gone,
+}
+
+/// Whether a socket goes on.
+pub type Step = ControlFlow<End>;
+
+/// Ends with `close`.
+pub fn close(close: Close) -> Step {
+    ControlFlow::Break(End::Close(close))
+}
+
+/// What a message ends with that could not be read.
+pub fn broken(error: axum::Error) -> End {
+    match error.into_inner().downcast_ref::<Broken>() {
+        Some(Broken::Capacity(_)) => End::Abort(Close::too_big()),
+        Some(Broken::Utf8(_)) => End::Abort(Close::not_text()),
+        Some(Broken::Protocol(_)) => End::Abort(Close::protocol_error()),
+        _ => End::Gone,
+    }
+}
+
+/// Closes a socket that was never served.
+pub async fn refuse(socket: WebSocket, close: Close) {
+    let (sender, receiver) = socket.split();
+    finish(sender, receiver, Outgoing::default(), End::Close(close)).await;
+}
+
+/// The last words, and time for the client to hear them: bytes that nobody reads would break the connection, and what was
+/// said last would be lost.
+pub async fn finish(mut sender: Sender, mut receiver: Receiver, mut outgoing: Outgoing, end: End) {
+    match &end {
+        End::Close(close) | End::Abort(close) => {
+            tracing::debug!(code = close.code, reason = close.reason, "closed");
+        }
+        End::Closed => tracing::debug!("closed by the client"),
+        End::Gone => tracing::debug!("the client is gone"),
+    }
+    let is_cut = matches!(end, End::Abort(_));
+    match end {
+        End::Close(close) | End::Abort(close) => {
+            outgoing.push(Message::Close(Some(close.into())));
+            let said = timeout(FAREWELL, outgoing.drain(&mut sender)).await;
+            if !matches!(said, Ok(Ok(()))) {
+                return;
+            }
+        }
+        End::Closed => {
+            // The answer to the client's close is in the buffer already.
+            if !matches!(timeout(FAREWELL, sender.flush()).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+        End::Gone => return,
+    }
+    if is_cut {
+        sleep(LINGER).await;
+    } else {
+        // Whether the client closed its side or not: enough was waited.
+        let rest = async { while let Some(Ok(_)) = receiver.next().await {} };
+        let _ = timeout(FAREWELL, rest).await;
+    }
+}

@@ -1,0 +1,214 @@
+//! The operations that run on one socket. All of them are polled by the socket's one task.
+//!
+//! An operation begins as a future (prepare, ask for the right, run a query or mutation) and, if it is a subscription, goes
+//! on as a stream. Futures are polled always, so that none stands still while it holds a connection to a database; streams
+//! only while the client reads what it got: that is the back-pressure.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_graphql::Response;
+use futures_util::{
+    StreamExt,
+    future::{AbortHandle, Abortable, BoxFuture},
+    stream::{self, BoxStream, FuturesUnordered, SelectAll},
+};
+
+use crate::{
+    access::{Actor, Caller, SignedIn},
+    error::Error,
+};
+
+/// What came of beginning an operation.
+pub enum Started {
+    /// A query or mutation has run.
+    Answer(Response),
+    /// It was not executed.
+    Refused(Vec<Error>),
+    /// A subscription.
+    Events(BoxStream<'static, Response>),
+    /// The socket's right has ended.
+    Ended(Error),
+}
+
+type Beginning = Abortable<BoxFuture<'static, (Arc<str>, Started)>>;
+type Events = Abortable<BoxStream<'static, (Arc<str>, Option<Response>)>>;
+
+/// The operations of one socket.
+#[derive(Default)]
+pub struct Operations {
+    running: HashMap<Arc<str>, Running>,
+    beginnings: FuturesUnordered<Beginning>,
+    events: SelectAll<Events>,
+}
+
+struct Running {
+    caller: Arc<Caller>,
+    abort: AbortHandle,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.abort.abort();
+    }
+}
+
+/// What happened to one operation.
+pub enum Happened {
+    Started(Arc<str>, Started),
+    /// A subscription's event, or its end.
+    Event(Arc<str>, Option<Response>),
+}
+
+impl Operations {
+    /// How many run.
+    pub fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Whether an operation with this id runs.
+    pub fn contains(&self, id: &str) -> bool {
+        self.running.contains_key(id)
+    }
+
+    /// Begins an operation, under an id that is free.
+    pub fn begin(
+        &mut self,
+        id: String,
+        caller: Arc<Caller>,
+        beginning: impl Future<Output = Started> + Send + 'static,
+    ) {
+        let id: Arc<str> = Arc::from(id);
+        let (abort, registration) = AbortHandle::new_pair();
+        self.running
+            .insert(Arc::clone(&id), Running { caller, abort });
+        let beginning: BoxFuture<_> = Box::pin(async move { (id, beginning.await) });
+        self.beginnings
+            .push(Abortable::new(beginning, registration));
+    }
+
+    /// Goes on with an operation as a stream of events.
+    pub fn follow(&mut self, id: Arc<str>, events: BoxStream<'static, Response>) {
+        let Some(running) = self.running.get_mut(&id) else {
+            return;
+        };
+        let (abort, registration) = AbortHandle::new_pair();
+        running.abort = abort;
+        let end = stream::once(std::future::ready(None));
+        let events = events
+            .map(Some)
+            .chain(end)
+            .map(move |event| (Arc::clone(&id), event));
+        self.events
+            .push(Abortable::new(events.boxed(), registration));
+    }
+
+    /// Ends an operation, wherever it stands; nothing more comes of it. Unknown ids are ignored: the operation may have
+    /// ended while the client's word was on its way.
+    pub fn end(&mut self, id: &str) {
+        self.running.remove(id);
+    }
+
+    /// Lets all who run act as what `signed_in` has become.
+    pub fn become_actor(&self, signed_in: SignedIn) {
+        for running in self.running.values() {
+            running.caller.become_actor(Actor::SignedIn(signed_in));
+        }
+    }
+
+    /// What happens next; never resolves while nothing runs. Without `with_events`, subscriptions stand still. Safe to
+    /// drop while waiting.
+    pub async fn happen(&mut self, with_events: bool) -> Happened {
+        let Self {
+            beginnings, events, ..
+        } = self;
+        loop {
+            tokio::select! {
+                Some(begun) = beginnings.next() => {
+                    // An aborted one says nothing.
+                    if let Ok((id, started)) = begun {
+                        return Happened::Started(id, started);
+                    }
+                }
+                Some((id, event)) = events.next(), if with_events => {
+                    return Happened::Event(id, event);
+                }
+                else => return std::future::pending().await,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::{access::Client, error::Language};
+
+    fn caller() -> Arc<Caller> {
+        let client = Client {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            user_agent: None,
+            request_id: "r".to_owned(),
+            language: Language::En,
+        };
+        Caller::new(client, Actor::Anonymous)
+    }
+
+    fn numbers() -> Started {
+        Started::Events(stream::iter((0..3).map(Response::new)).boxed())
+    }
+
+    /// Runs until nothing happens any more, and tells what did.
+    async fn watch(operations: &mut Operations, with_events: bool) -> Vec<String> {
+        let mut seen = Vec::new();
+        let moment = std::time::Duration::from_millis(50);
+        while let Ok(happened) = tokio::time::timeout(moment, operations.happen(with_events)).await
+        {
+            match happened {
+                Happened::Started(id, Started::Events(events)) => operations.follow(id, events),
+                Happened::Started(id, _) => seen.push(format!("{id} answered")),
+                Happened::Event(id, event) => {
+                    seen.push(format!("{id} {:?}", event.map(|e| e.data)));
+                }
+            }
+        }
+        seen
+    }
+
+    #[tokio::test]
+    async fn a_subscription_ends_after_its_last_event() {
+        let mut operations = Operations::default();
+        operations.begin("a".to_owned(), caller(), async { numbers() });
+
+        let seen = watch(&mut operations, true).await;
+
+        assert_eq!(seen.len(), 4);
+        assert_eq!(seen[3], "a None");
+    }
+
+    #[tokio::test]
+    async fn nothing_comes_of_an_ended_operation_and_its_id_is_free() {
+        let mut operations = Operations::default();
+        operations.begin("a".to_owned(), caller(), async { numbers() });
+        assert!(watch(&mut operations, false).await.is_empty());
+
+        operations.end("a");
+        operations.begin("a".to_owned(), caller(), async {
+            Started::Answer(Response::new(7))
+        });
+
+        assert_eq!(watch(&mut operations, true).await, ["a answered"]);
+    }
+
+    #[tokio::test]
+    async fn while_events_stand_still_queries_go_on() {
+        let mut operations = Operations::default();
+        operations.begin("a".to_owned(), caller(), async { numbers() });
+        operations.begin("b".to_owned(), caller(), async {
+            Started::Answer(Response::new(7))
+        });
+
+        assert_eq!(watch(&mut operations, false).await, ["b answered"]);
+    }
+}
