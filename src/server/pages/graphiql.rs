@@ -1,0 +1,175 @@
+//! GraphiQL, from within the program: it asks nothing of other hosts and works offline. `web/graphiql/build.sh` makes the
+//! files anew; they are compressed once, there.
+
+use std::{io::Read, sync::Arc};
+
+use axum::{
+    Router,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use flate2::read::GzDecoder;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use sha2::{Digest, Sha256};
+
+/// A file in the program.
+struct File {
+    path: &'static str,
+    content_type: &'static str,
+    gzip: &'static [u8],
+}
+
+const FILES: [File; 4] = [
+    File {
+        path: "/graphiql",
+        content_type: "text/html; charset=utf-8",
+        gzip: include_bytes!("graphiql/index.html.gz"),
+    },
+    File {
+        path: "/graphiql/main.js",
+        content_type: "text/javascript; charset=utf-8",
+        gzip: include_bytes!("graphiql/main.js.gz"),
+    },
+    File {
+        path: "/graphiql/main.css",
+        content_type: "text/css; charset=utf-8",
+        gzip: include_bytes!("graphiql/main.css.gz"),
+    },
+    File {
+        path: "/graphiql/licenses.txt",
+        content_type: "text/plain; charset=utf-8",
+        gzip: include_bytes!("graphiql/licenses.txt.gz"),
+    },
+];
+
+/// A route for each file, under this Content-Security-Policy.
+pub fn routes<S: Clone + Send + Sync + 'static>(policy: HeaderValue) -> Router<S> {
+    FILES.into_iter().fold(Router::new(), |router, file| {
+        let path = file.path;
+        let served = Arc::new(Served::new(file, policy.clone()));
+        router.route(
+            path,
+            get(async move |headers: HeaderMap| served.answer(&headers)),
+        )
+    })
+}
+
+struct Served {
+    gzip: Bytes,
+    /// Browsers ask each time whether they still have the right one: a new server may bring a new GraphiQL.
+    headers: HeaderMap,
+    etag: HeaderValue,
+}
+
+impl Served {
+    fn new(file: File, policy: HeaderValue) -> Self {
+        let digest = Sha256::digest(file.gzip);
+        let hex: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
+        // Weak: the same file goes out compressed and not.
+        let etag = HeaderValue::try_from(format!("W/\"{hex}\""))
+            .unwrap_or(HeaderValue::from_static("W/\"\""));
+        let headers = HeaderMap::from_iter([
+            (
+                header::CONTENT_TYPE,
+                HeaderValue::from_static(file.content_type),
+            ),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+            (header::VARY, HeaderValue::from_static("accept-encoding")),
+            (header::CONTENT_SECURITY_POLICY, policy),
+            (header::ETAG, etag.clone()),
+        ]);
+        Self {
+            gzip: Bytes::from_static(file.gzip),
+            headers,
+            etag,
+        }
+    }
+
+    fn answer(&self, request: &HeaderMap) -> Response {
+        let headers = self.headers.clone();
+        let known = request.get(header::IF_NONE_MATCH);
+        if known.is_some_and(|known| is_listed(known, &self.etag)) {
+            return (StatusCode::NOT_MODIFIED, headers).into_response();
+        }
+        if accepts_gzip(request) {
+            let encoding = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
+            return (headers, encoding, self.gzip.clone()).into_response();
+        }
+        let mut plain = Vec::new();
+        match GzDecoder::new(&*self.gzip).read_to_end(&mut plain) {
+            Ok(_) => (headers, plain).into_response(),
+            Err(error) => {
+                tracing::error!(%error, "a file in the program is damaged");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+        }
+    }
+}
+
+fn is_listed(known: &HeaderValue, etag: &HeaderValue) -> bool {
+    known.to_str().is_ok_and(|known| {
+        known
+            .split(',')
+            .any(|one| one.trim() == "*" || one.trim().as_bytes() == etag.as_bytes())
+    })
+}
+
+fn accepts_gzip(request: &HeaderMap) -> bool {
+    request
+        .get_all(header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| {
+            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+            let is_excluded = matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000");
+            matches!(name.trim(), "gzip" | "*") && !is_excluded
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(name: header::HeaderName, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+    }
+
+    fn page() -> Served {
+        let [page, ..] = FILES;
+        Served::new(page, HeaderValue::from_static("default-src 'self'"))
+    }
+
+    #[tokio::test]
+    async fn who_takes_no_gzip_gets_the_file_itself() {
+        for (encodings, is_compressed) in [
+            ("gzip, deflate, br", true),
+            ("*", true),
+            ("gzip;q=0, identity", false),
+            ("br", false),
+        ] {
+            let answer = page().answer(&request(header::ACCEPT_ENCODING, encodings));
+
+            let has_encoding = answer.headers().contains_key(header::CONTENT_ENCODING);
+            let body = axum::body::to_bytes(answer.into_body(), usize::MAX)
+                .await
+                .unwrap();
+            assert_eq!(has_encoding, is_compressed, "{encodings}");
+            assert_eq!(body.starts_with(b"<!doctype html>"), !is_compressed);
+        }
+    }
+
+    #[test]
+    fn what_the_browser_has_is_not_sent_again() {
+        let page = page();
+        let etag = page.etag.to_str().unwrap().to_owned();
+        let known = HeaderValue::try_from(format!("W/\"other\", {etag}")).unwrap();
+
+        let same = page.answer(&HeaderMap::from_iter([(header::IF_NONE_MATCH, known)]));
+        let other = page.answer(&request(header::IF_NONE_MATCH, "W/\"other\""));
+
+        assert_eq!(same.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(other.status(), StatusCode::OK);
+    }
+}

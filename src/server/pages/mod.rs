@@ -1,0 +1,123 @@
+//! What is for people and for whoever watches the server: the landing page, GraphiQL, the schema's text, health.
+
+mod graphiql;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    response::{Html, IntoResponse, Response},
+    routing::get,
+};
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+/// Pages load what this server serves and nothing else.
+const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; \
+     object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
+/// Whether one backend answers.
+pub struct Backend {
+    /// As in the log and in `extensions`: `database`, `redis` …
+    pub name: &'static str,
+    pub is_up: bool,
+}
+
+/// Asks every backend whether it answers.
+pub type ReadyCheck = Arc<dyn Fn() -> BoxFuture<'static, Vec<Backend>> + Send + Sync>;
+
+/// What the pages show.
+#[derive(Clone)]
+pub struct Pages {
+    /// The printed schema.
+    pub sdl: String,
+    /// Whether GraphiQL is served.
+    pub graphiql: bool,
+    pub ready: ReadyCheck,
+    /// A server that stops is not ready.
+    pub shutdown: CancellationToken,
+}
+
+/// `/`, `/graphiql`, `/schema.graphql`, `/healthz`, `/readyz`, and 404 for what nobody serves: to be merged with the
+/// other routes, before the layers.
+pub fn routes(pages: Pages) -> Router {
+    let mut router = Router::new()
+        .route("/", get(landing))
+        .route("/schema.graphql", get(schema))
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(readyz))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed);
+    if pages.graphiql {
+        router = router.merge(graphiql::routes(CONTENT_SECURITY_POLICY));
+    }
+    router.with_state(Arc::new(pages))
+}
+
+async fn landing(State(pages): State<Arc<Pages>>) -> Response {
+    const HEAD: &str = include_str!("landing.html");
+    let graphiql = if pages.graphiql {
+        r#"<li><a href="/graphiql">GraphiQL</a>: write queries in the browser</li>"#
+    } else {
+        ""
+    };
+    let headers = [(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY)];
+    (headers, Html(HEAD.replace("<!-- graphiql -->", graphiql))).into_response()
+}
+
+async fn schema(State(pages): State<Arc<Pages>>) -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    (headers, pages.sdl.clone()).into_response()
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    backends: BTreeMap<&'static str, &'static str>,
+}
+
+async fn readyz(State(pages): State<Arc<Pages>>) -> Response {
+    let backends = (pages.ready)().await;
+    let ready = !pages.shutdown.is_cancelled() && backends.iter().all(|backend| backend.is_up);
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let readiness = Readiness {
+        ready,
+        backends: backends
+            .iter()
+            .map(|b| (b.name, if b.is_up { "up" } else { "down" }))
+            .collect(),
+    };
+    (
+        status,
+        [(header::CACHE_CONTROL, "no-store")],
+        Json(readiness),
+    )
+        .into_response()
+}
+
+async fn not_found() -> Response {
+    refusal(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such page.")
+}
+
+async fn method_not_allowed() -> Response {
+    refusal(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "BAD_REQUEST",
+        "This method is not taken here.",
+    )
+}
+
+fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
+    let body =
+        serde_json::json!({ "errors": [{ "message": message, "extensions": { "code": code } }] });
+    (status, Json(body)).into_response()
+}
