@@ -117,7 +117,10 @@ fn execute(command: Command) -> anyhow::Result<()> {
             };
             runtime()?.block_on(create_admin(*config, &name, &email, password))
         }
-        Command::Schema => Ok(print!("{}", server::sdl())),
+        Command::Schema => {
+            print!("{}", server::sdl());
+            Ok(())
+        }
         Command::Tables { file } => {
             let text =
                 std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
@@ -195,10 +198,10 @@ async fn create_admin(
     let email = Email::parse(email).map_err(|rule| unfit("email", rule))?;
     let app = App::open(config, Clock::system()).await?;
     match users::insert(&app, name, email, password, Role::Admin).await {
-        Ok(user) => Ok(println!(
-            "{} is an admin now, with the id {}.",
-            user.name, user.id
-        )),
+        Ok(user) => {
+            println!("{} is an admin now, with the id {}.", user.name, user.id);
+            Ok(())
+        }
         Err(Error::Conflict(violations)) => {
             let taken: Vec<_> = violations.into_iter().map(|v| v.field).collect();
             anyhow::bail!("{} is taken by another account", taken.join(" and "))

@@ -183,10 +183,6 @@ impl BoardQuery {
 
     /// The boards that the viewer may enter, by name. Access: readers.
     #[graphql(directive = auth::apply(Access::Reader), guard = "Access::Reader")]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the arguments of the schema"
-    )]
     async fn boards(
         &self,
         ctx: &Context<'_>,

@@ -21,8 +21,12 @@ type Result<T> = std::result::Result<T, String>;
 /// # Errors
 /// A sentence when a mark is missing, or when the migrations fail.
 pub fn between_marks(text: &str) -> Result<String> {
-    let (before, rest) = text.split_once(START).ok_or_else(|| format!("{START} is missing"))?;
-    let (_, after) = rest.split_once(END).ok_or_else(|| format!("{END} is missing"))?;
+    let (before, rest) = text
+        .split_once(START)
+        .ok_or_else(|| format!("{START} is missing"))?;
+    let (_, after) = rest
+        .split_once(END)
+        .ok_or_else(|| format!("{END} is missing"))?;
     Ok(format!("{before}{START}\n{}{END}{after}", tables()?))
 }
 
@@ -66,8 +70,10 @@ fn tables() -> Result<String> {
     let said = said_of();
     let mut text = String::new();
     for TableRow { name: table } in tables {
-        let columns: Vec<ColumnRow> =
-            diesel::sql_query(COLUMNS).bind::<Text, _>(&table).load(&mut conn).map_err(|e| e.to_string())?;
+        let columns: Vec<ColumnRow> = diesel::sql_query(COLUMNS)
+            .bind::<Text, _>(&table)
+            .load(&mut conn)
+            .map_err(|e| e.to_string())?;
         text.push_str(&section(&table, &columns, &said));
     }
     Ok(text)
@@ -75,7 +81,8 @@ fn tables() -> Result<String> {
 
 fn section(table: &str, columns: &[ColumnRow], said: &HashMap<String, String>) -> String {
     let about = said.get(table).map_or("", String::as_str);
-    let mut text = format!("\n**{table}**: {about}\n\n| column | type | key | what |\n|---|---|---|---|\n");
+    let mut text =
+        format!("\n**{table}**: {about}\n\n| column | type | key | what |\n|---|---|---|---|\n");
     for column in columns {
         let mut keys = Vec::new();
         if column.place_in_key > 0 {
@@ -84,12 +91,28 @@ fn section(table: &str, columns: &[ColumnRow], said: &HashMap<String, String>) -
         if column.is_unique != 0 {
             keys.push("unique".to_owned());
         }
-        keys.extend(column.refers_to.as_ref().map(|target| format!("→ {target}")));
+        keys.extend(
+            column
+                .refers_to
+                .as_ref()
+                .map(|target| format!("→ {target}")),
+        );
         let kind = column.kind.to_lowercase();
-        let kind = if column.is_needed == 0 { format!("{kind}, null") } else { kind };
-        let what = said.get(&format!("{table}.{}", column.name)).map_or("", String::as_str);
+        let kind = if column.is_needed == 0 {
+            format!("{kind}, null")
+        } else {
+            kind
+        };
+        let what = said
+            .get(&format!("{table}.{}", column.name))
+            .map_or("", String::as_str);
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "| {} | {kind} | {} | {what} |", column.name, keys.join(", "));
+        let _ = writeln!(
+            text,
+            "| {} | {kind} | {} | {what} |",
+            column.name,
+            keys.join(", ")
+        );
     }
     text.push('\n');
     text

@@ -54,7 +54,11 @@ impl Server {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let accounts = Arc::new(Accounts(app.clone()));
         let net = Net::new(&app, accounts.clone(), tasks.clone(), shutdown.clone());
-        tasks.spawn(shutdown.clone().run_until_cancelled_owned(forget_changed_rights(app.clone())));
+        tasks.spawn(
+            shutdown
+                .clone()
+                .run_until_cancelled_owned(forget_changed_rights(app.clone())),
+        );
 
         let schema = schema::build(Execution);
         let pages = Pages {
@@ -66,11 +70,15 @@ impl Server {
         let engine = Engine::new(schema, app.clone(), accounts);
         let routes = http::routes(net.clone(), engine).merge(pages::routes(pages));
         let router = net::layered(routes, &net.origins);
-        Self { app, router, tasks, shutdown }
+        Self {
+            app,
+            router,
+            tasks,
+            shutdown,
+        }
     }
 
     /// What answers requests, to be called in process or served.
-    #[must_use]
     pub fn router(&self) -> Router {
         self.router.clone()
     }
@@ -85,7 +93,9 @@ impl Server {
     /// # Errors
     /// Those of the listener.
     pub async fn run(self, listener: TcpListener) -> std::io::Result<()> {
-        let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
+        let service = self
+            .router
+            .into_make_service_with_connect_info::<SocketAddr>();
         let serving = axum::serve(listener, service)
             .with_graceful_shutdown(self.shutdown.clone().cancelled_owned())
             .into_future();
@@ -98,7 +108,10 @@ impl Server {
             () = late => tracing::warn!("some requests were still running and are cut off"),
         }
         self.tasks.close();
-        if tokio::time::timeout(FAREWELL, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(FAREWELL, self.tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("some sockets were still open and are cut off");
         }
         Ok(())
@@ -112,7 +125,8 @@ impl Server {
 pub async fn serve(config: Config, clock: Clock) -> Result<(), Fault> {
     let bind = config.bind;
     let app = App::open(config, clock).await?;
-    let cannot_listen = |e: std::io::Error| Fault::new("BIND", format!("cannot listen on {bind}: {e}"));
+    let cannot_listen =
+        |e: std::io::Error| Fault::new("BIND", format!("cannot listen on {bind}: {e}"));
     let listener = TcpListener::bind(bind).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let server = Server::new(app);
@@ -139,9 +153,16 @@ fn welcome(config: &Config, address: SocketAddr) {
     if !terminal.is_terminal() {
         return;
     }
-    let page = if config.graphiql.is_on() { "graphiql" } else { "graphql" };
+    let page = if config.graphiql.is_on() {
+        "graphiql"
+    } else {
+        "graphql"
+    };
     // Nothing depends on it, so nothing is done when it fails.
-    let _ = writeln!(terminal, "\n  madang is at http://{address}/{page}\n  Ctrl+C stops it.\n");
+    let _ = writeln!(
+        terminal,
+        "\n  madang is at http://{address}/{page}\n  Ctrl+C stops it.\n"
+    );
 }
 
 async fn stop_signal() {
@@ -173,6 +194,12 @@ async fn forget_changed_rights(app: App) {
 fn ready_check(app: App) -> pages::ReadyCheck {
     Arc::new(move || {
         let app = app.clone();
-        async move { vec![Backend { name: "database", is_up: app.db.ping().await.is_ok() }] }.boxed()
+        async move {
+            vec![Backend {
+                name: "database",
+                is_up: app.db.ping().await.is_ok(),
+            }]
+        }
+        .boxed()
     })
 }

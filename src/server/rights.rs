@@ -28,14 +28,20 @@ impl Accounts {
         if actor.id != claims.user {
             return Err(Error::TokenInvalid);
         }
-        Ok(SocketRight { actor, expires_at: Some(claims.expires_at) })
+        Ok(SocketRight {
+            actor,
+            expires_at: Some(claims.expires_at),
+        })
     }
 
     async fn of_socket_token(&self, token: &str) -> Result<SocketRight> {
         match sessions::redeem_subscription_token(&self.0, token).await? {
             Some(session) => {
                 let actor = sessions::current(&self.0, session).await?;
-                Ok(SocketRight { actor, expires_at: None })
+                Ok(SocketRight {
+                    actor,
+                    expires_at: None,
+                })
             }
             None => self.of_access_token(token).await,
         }
@@ -45,7 +51,12 @@ impl Accounts {
 impl Authenticator for Accounts {
     fn bearer(&self, token: String) -> BoxFuture<'static, Result<Actor>> {
         let accounts = self.clone();
-        async move { Ok(Actor::SignedIn(accounts.of_access_token(&token).await?.actor)) }.boxed()
+        async move {
+            Ok(Actor::SignedIn(
+                accounts.of_access_token(&token).await?.actor,
+            ))
+        }
+        .boxed()
     }
 
     fn socket(&self, token: String) -> BoxFuture<'static, Result<SocketRight>> {
@@ -62,7 +73,9 @@ impl Authenticator for Accounts {
 impl Rights for Accounts {
     fn refresh<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<()>> {
         async move {
-            let Some(signed_in) = caller.actor().signed_in().copied() else { return Ok(()) };
+            let Some(signed_in) = caller.actor().signed_in().copied() else {
+                return Ok(());
+            };
             match sessions::current(&self.0, signed_in.session).await {
                 Ok(present) => caller.become_actor(Actor::SignedIn(present)),
                 // Ended by a field before this one: whoever goes on, goes on as nobody.
@@ -72,7 +85,14 @@ impl Rights for Accounts {
                 }
                 Err(error) => return Err(error),
             }
-            self.0.rate("writes", &signed_in.id.to_string(), self.0.config.limits.writes, MINUTE).await
+            self.0
+                .rate(
+                    "writes",
+                    &signed_in.id.to_string(),
+                    self.0.config.limits.writes,
+                    MINUTE,
+                )
+                .await
         }
         .boxed()
     }

@@ -143,20 +143,30 @@ async fn load(ctx: &Context<'_>, id: &ID, field: &str) -> Result<Option<Node>> {
 
 /// The schema, with what runs around each operation.
 pub fn build(around: impl ExtensionFactory) -> MadangSchema {
-    Schema::build(Query::default(), Mutation::default(), Subscription::default())
-        .register_output_type::<Node>()
-        .register_output_type::<ErrorCode>()
-        .override_output_type_description::<Connection<User>>("A part of a list of users.")
-        .override_output_type_description::<Connection<Board>>("A part of a list of boards.")
-        .override_output_type_description::<BoardMemberConnection>("A part of the list of a board's members.")
-        .override_output_type_description::<Connection<Post>>("A part of a list of posts.")
-        .override_output_type_description::<Connection<Comment>>("A part of a list of comments.")
-        .extension(around)
-        .finish()
+    Schema::build(
+        Query::default(),
+        Mutation::default(),
+        Subscription::default(),
+    )
+    .register_output_type::<Node>()
+    .register_output_type::<ErrorCode>()
+    .override_output_type_description::<Connection<User>>("A part of a list of users.")
+    .override_output_type_description::<Connection<Board>>("A part of a list of boards.")
+    .override_output_type_description::<BoardMemberConnection>(
+        "A part of the list of a board's members.",
+    )
+    .override_output_type_description::<Connection<Post>>("A part of a list of posts.")
+    .override_output_type_description::<Connection<Comment>>("A part of a list of comments.")
+    .extension(around)
+    .finish()
 }
 
 /// The schema in GraphQL's own language.
 #[must_use]
 pub fn sdl(schema: &MadangSchema) -> String {
-    schema.sdl_with_options(SDLExportOptions::new().include_specified_by().use_space_ident())
+    schema.sdl_with_options(
+        SDLExportOptions::new()
+            .include_specified_by()
+            .use_space_ident(),
+    )
 }

@@ -1,5 +1,11 @@
 //! All tests that need more than one room: one binary, a file per feature.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and is told by the environment what to run on"
+)]
+
 mod support;
 
 mod access;

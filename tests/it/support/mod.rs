@@ -3,7 +3,7 @@
 mod client;
 mod database;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use clap::Parser;
 use madang::{
@@ -135,15 +135,6 @@ impl TestApp {
     /// All rows of all tables, to see that nothing has changed.
     pub async fn rows(&self) -> Vec<String> {
         database::rows(&self.app).await
-    }
-
-    /// Serves on a real socket until the test ends.
-    pub async fn listen(self: &Arc<Self>) -> SocketAddr {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = self.server.clone();
-        tokio::spawn(async move { server.run(listener).await });
-        address
     }
 }
 
