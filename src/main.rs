@@ -64,7 +64,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("madang: {error:#}");
-            ExitCode::from(if error.is::<Fault>() || error.is::<Usage>() { 2 } else { 1 })
+            ExitCode::from(if error.is::<Fault>() || error.is::<Usage>() {
+                2
+            } else {
+                1
+            })
         }
     }
 }
@@ -85,7 +89,9 @@ fn run() -> anyhow::Result<()> {
     }
     match Cli::try_parse_from(arguments) {
         Ok(cli) => execute(cli.command),
-        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => Ok(e.print()?),
+        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            Ok(e.print()?)
+        }
         Err(e) => Err(usage(&e).into()),
     }
 }
@@ -96,15 +102,25 @@ fn execute(command: Command) -> anyhow::Result<()> {
             start_logging(&config);
             Ok(runtime()?.block_on(server::serve(*config, Clock::system()))?)
         }
-        Command::CreateAdmin { config, name, email, password_stdin } => {
+        Command::CreateAdmin {
+            config,
+            name,
+            email,
+            password_stdin,
+        } => {
             let name = given_or_asked(name, "Name")?;
             let email = given_or_asked(email, "E-mail address")?;
-            let password = if password_stdin { read_line()? } else { ask_for_password()? };
+            let password = if password_stdin {
+                read_line()?
+            } else {
+                ask_for_password()?
+            };
             runtime()?.block_on(create_admin(*config, &name, &email, password))
         }
         Command::Schema => Ok(print!("{}", server::sdl())),
         Command::Tables { file } => {
-            let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+            let text =
+                std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
             let text = describe::between_marks(&text).map_err(Usage)?;
             std::fs::write(&file, text).with_context(|| file.display().to_string())
         }
@@ -112,7 +128,9 @@ fn execute(command: Command) -> anyhow::Result<()> {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
 }
 
 /// clap's many lines as one that begins with the key.
@@ -120,26 +138,38 @@ fn usage(error: &clap::Error) -> Usage {
     use clap::error::ContextKind;
     let context = |kind| error.get(kind).map(ToString::to_string);
     let cause = std::error::Error::source(error).map(ToString::to_string);
-    Usage(match (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue)) {
-        (Some(argument), Some(value)) => {
-            let flag = argument.split(' ').next().unwrap_or_default().trim_start_matches("--");
-            let key = flag.to_uppercase().replace('-', "_");
-            let known = context(ContextKind::ValidValue).map(|values| format!("one of {values} is needed"));
-            let why = cause.or(known).unwrap_or_else(|| "does not fit".to_owned());
-            format!("{key}: {value:?}: {why}")
-        }
-        _ => {
-            let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default();
-            format!("{} (see madang --help)", line.trim_start_matches("error: "))
-        }
-    })
+    Usage(
+        match (
+            context(ContextKind::InvalidArg),
+            context(ContextKind::InvalidValue),
+        ) {
+            (Some(argument), Some(value)) => {
+                let flag = argument
+                    .split(' ')
+                    .next()
+                    .unwrap_or_default()
+                    .trim_start_matches("--");
+                let key = flag.to_uppercase().replace('-', "_");
+                let known = context(ContextKind::ValidValue)
+                    .map(|values| format!("one of {values} is needed"));
+                let why = cause.or(known).unwrap_or_else(|| "does not fit".to_owned());
+                format!("{key}: {value:?}: {why}")
+            }
+            _ => {
+                let text = error.to_string();
+                let line = text.lines().next().unwrap_or_default();
+                format!("{} (see madang --help)", line.trim_start_matches("error: "))
+            }
+        },
+    )
 }
 
 fn start_logging(config: &Config) {
     let filter = EnvFilter::new(&config.log);
     let is_terminal = std::io::stderr().is_terminal();
-    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logging = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let as_text = match config.log_format {
         LogFormat::Auto => is_terminal,
         LogFormat::Text => true,
@@ -152,14 +182,23 @@ fn start_logging(config: &Config) {
     }
 }
 
-async fn create_admin(config: Config, name: &str, email: &str, password: String) -> anyhow::Result<()> {
+async fn create_admin(
+    config: Config,
+    name: &str,
+    email: &str,
+    password: String,
+) -> anyhow::Result<()> {
     let unfit = |what: &str, rule: Rule| Usage(format!("{what}: {}", rule.message(Language::En)));
-    let password = Password::parse(password, name, email).map_err(|rule| unfit("password", rule))?;
+    let password =
+        Password::parse(password, name, email).map_err(|rule| unfit("password", rule))?;
     let name = Name::parse(name).map_err(|rule| unfit("name", rule))?;
     let email = Email::parse(email).map_err(|rule| unfit("email", rule))?;
     let app = App::open(config, Clock::system()).await?;
     match users::insert(&app, name, email, password, Role::Admin).await {
-        Ok(user) => Ok(println!("{} is an admin now, with the id {}.", user.name, user.id)),
+        Ok(user) => Ok(println!(
+            "{} is an admin now, with the id {}.",
+            user.name, user.id
+        )),
         Err(Error::Conflict(violations)) => {
             let taken: Vec<_> = violations.into_iter().map(|v| v.field).collect();
             anyhow::bail!("{} is taken by another account", taken.join(" and "))
@@ -186,7 +225,9 @@ fn given_or_asked(given: Option<String>, what: &str) -> anyhow::Result<String> {
 
 fn ask_for_password() -> anyhow::Result<String> {
     if !std::io::stdin().is_terminal() {
-        return Err(Usage("--password-stdin is needed where nobody can be asked".to_owned()).into());
+        return Err(
+            Usage("--password-stdin is needed where nobody can be asked".to_owned()).into(),
+        );
     }
     let password = rpassword::prompt_password("Password: ")?;
     if rpassword::prompt_password("Once more: ")? != password {

@@ -101,10 +101,11 @@ impl Email {
     }
 }
 
-/// The key that `name_or_email` is looked up by; what was typed need not be well-formed.
+/// The key that `name_or_email` is looked up by; what was typed need not be well-formed. Nobody's is longer than what is
+/// kept of it, and rates are counted by it.
 #[must_use]
 pub fn login_key(name_or_email: &str) -> String {
-    text::fold(&name_or_email.trim().nfc().collect::<String>())
+    text::fold(&name_or_email.trim().nfc().take(256).collect::<String>())
 }
 
 #[cfg(test)]

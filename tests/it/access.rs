@@ -46,19 +46,47 @@ struct Village {
 impl Village {
     async fn found() -> Self {
         let app = TestApp::start().await;
-        let (admin, author, granted, other, banned) =
-            tokio::join!(app.admin(), app.user("author"), app.user("granted"), app.user("other"), app.user("banned"));
+        let (admin, author, granted, other, banned) = tokio::join!(
+            app.admin(),
+            app.user("author"),
+            app.user("granted"),
+            app.user("other"),
+            app.user("banned")
+        );
         let members = [&author.id, &granted.id, &banned.id];
         let input = json!({ "name": "Private", "information": "i", "isVisible": false, "memberIds": members });
         let board = admin.board(input).await;
         let post = author.post_on(&board, "Post").await;
         let comment = author.comment_on(&post, "Comment").await;
         author.again("author").await;
-        let sessions = author.query("{ viewer { signInSessions { id isCurrent } } }").await;
-        let session = sessions.at("viewer.signInSessions").as_array().unwrap().iter().find(|s| s["isCurrent"] == false).unwrap();
+        let sessions = author
+            .query("{ viewer { signInSessions { id isCurrent } } }")
+            .await;
+        let session = sessions
+            .at("viewer.signInSessions")
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|s| s["isCurrent"] == false)
+            .unwrap();
         let session = session["id"].as_str().unwrap().to_owned();
-        admin.mutate("banUser", json!({ "id": banned.id }), "user { id }").await.data();
-        Self { anonymous: app.anonymous(), app, author, granted, other, admin, banned, board, post, comment, session }
+        admin
+            .mutate("banUser", json!({ "id": banned.id }), "user { id }")
+            .await
+            .data();
+        Self {
+            anonymous: app.anonymous(),
+            app,
+            author,
+            granted,
+            other,
+            admin,
+            banned,
+            board,
+            post,
+            comment,
+            session,
+        }
     }
 }
 
@@ -74,7 +102,13 @@ struct Example {
 
 fn example(document: &'static str, variables: fn(&Village) -> Value, users: [Gets; 3]) -> Example {
     let [author, granted, other] = users;
-    Example { document, variables, author, granted, other }
+    Example {
+        document,
+        variables,
+        author,
+        granted,
+        other,
+    }
 }
 
 const ALL: [Gets; 3] = [It, It, It];
@@ -90,16 +124,70 @@ fn examples() -> BTreeMap<&'static str, Example> {
     let nothing: fn(&Village) -> Value = |_| json!({});
     BTreeMap::from([
         ("Query.viewer", example("{ viewer { id } }", nothing, ALL)),
-        ("Query.node", example("query($i: ID!) { node(id: $i) { id } }", |v| json!({ "i": v.post }), ALL)),
-        ("Query.nodes", example("query($i: [ID!]!) { nodes(ids: $i) { id } }", |v| json!({ "i": [v.post] }), ALL)),
-        ("Query.user", example("query($i: ID!) { user(id: $i) { id } }", |v| json!({ "i": v.author.id }), ALL)),
-        ("Query.userByName", example("{ userByName(name: \"author\") { id } }", nothing, ALL)),
-        ("Query.users", example("{ users { nodes { id } } }", nothing, ALL)),
-        ("Query.board", example("query($i: ID!) { board(id: $i) { id } }", |v| json!({ "i": v.board }), MEMBERS)),
-        ("Query.boards", example("{ boards { nodes { id } } }", nothing, ALL)),
-        ("Query.post", example("query($i: ID!) { post(id: $i) { id } }", |v| json!({ "i": v.post }), MEMBERS)),
-        ("Query.posts", example("{ posts { nodes { id } } }", nothing, ALL)),
-        ("Query.comment", example("query($i: ID!) { comment(id: $i) { id } }", |v| json!({ "i": v.comment }), MEMBERS)),
+        (
+            "Query.node",
+            example(
+                "query($i: ID!) { node(id: $i) { id } }",
+                |v| json!({ "i": v.post }),
+                ALL,
+            ),
+        ),
+        (
+            "Query.nodes",
+            example(
+                "query($i: [ID!]!) { nodes(ids: $i) { id } }",
+                |v| json!({ "i": [v.post] }),
+                ALL,
+            ),
+        ),
+        (
+            "Query.user",
+            example(
+                "query($i: ID!) { user(id: $i) { id } }",
+                |v| json!({ "i": v.author.id }),
+                ALL,
+            ),
+        ),
+        (
+            "Query.userByName",
+            example("{ userByName(name: \"author\") { id } }", nothing, ALL),
+        ),
+        (
+            "Query.users",
+            example("{ users { nodes { id } } }", nothing, ALL),
+        ),
+        (
+            "Query.board",
+            example(
+                "query($i: ID!) { board(id: $i) { id } }",
+                |v| json!({ "i": v.board }),
+                MEMBERS,
+            ),
+        ),
+        (
+            "Query.boards",
+            example("{ boards { nodes { id } } }", nothing, ALL),
+        ),
+        (
+            "Query.post",
+            example(
+                "query($i: ID!) { post(id: $i) { id } }",
+                |v| json!({ "i": v.post }),
+                MEMBERS,
+            ),
+        ),
+        (
+            "Query.posts",
+            example("{ posts { nodes { id } } }", nothing, ALL),
+        ),
+        (
+            "Query.comment",
+            example(
+                "query($i: ID!) { comment(id: $i) { id } }",
+                |v| json!({ "i": v.comment }),
+                MEMBERS,
+            ),
+        ),
         (
             "Mutation.signUp",
             example(
@@ -125,8 +213,14 @@ fn examples() -> BTreeMap<&'static str, Example> {
                 [Code("TOKEN_INVALID"); 3],
             ),
         ),
-        ("Mutation.logout", example("mutation { logout { success } }", nothing, ALL)),
-        ("Mutation.logoutEverywhere", example("mutation { logoutEverywhere { success } }", nothing, ALL)),
+        (
+            "Mutation.logout",
+            example("mutation { logout { success } }", nothing, ALL),
+        ),
+        (
+            "Mutation.logoutEverywhere",
+            example("mutation { logoutEverywhere { success } }", nothing, ALL),
+        ),
         (
             "Mutation.revokeSignInSession",
             example(
@@ -135,7 +229,14 @@ fn examples() -> BTreeMap<&'static str, Example> {
                 [It, NOT_FOUND, NOT_FOUND],
             ),
         ),
-        ("Mutation.issueSubscriptionToken", example("mutation { issueSubscriptionToken { token } }", nothing, ALL)),
+        (
+            "Mutation.issueSubscriptionToken",
+            example(
+                "mutation { issueSubscriptionToken { token } }",
+                nothing,
+                ALL,
+            ),
+        ),
         (
             "Mutation.changePassword",
             example(
@@ -162,11 +263,19 @@ fn examples() -> BTreeMap<&'static str, Example> {
         ),
         (
             "Mutation.banUser",
-            example("mutation($i: BanUserInput!) { banUser(input: $i) { user { id } } }", |v| json!({ "i": { "id": v.author.id } }), NONE),
+            example(
+                "mutation($i: BanUserInput!) { banUser(input: $i) { user { id } } }",
+                |v| json!({ "i": { "id": v.author.id } }),
+                NONE,
+            ),
         ),
         (
             "Mutation.unbanUser",
-            example("mutation($i: UnbanUserInput!) { unbanUser(input: $i) { user { id } } }", |v| json!({ "i": { "id": v.banned.id } }), NONE),
+            example(
+                "mutation($i: UnbanUserInput!) { unbanUser(input: $i) { user { id } } }",
+                |v| json!({ "i": { "id": v.banned.id } }),
+                NONE,
+            ),
         ),
         (
             "Mutation.setUserRole",
@@ -194,7 +303,11 @@ fn examples() -> BTreeMap<&'static str, Example> {
         ),
         (
             "Mutation.deleteBoard",
-            example("mutation($i: DeleteBoardInput!) { deleteBoard(input: $i) { deletedBoardId } }", |v| json!({ "i": { "id": v.board } }), NONE),
+            example(
+                "mutation($i: DeleteBoardInput!) { deleteBoard(input: $i) { deletedBoardId } }",
+                |v| json!({ "i": { "id": v.board } }),
+                NONE,
+            ),
         ),
         (
             "Mutation.createPost",
@@ -214,7 +327,11 @@ fn examples() -> BTreeMap<&'static str, Example> {
         ),
         (
             "Mutation.deletePost",
-            example("mutation($i: DeletePostInput!) { deletePost(input: $i) { deletedPostId } }", |v| json!({ "i": { "id": v.post } }), OWNER),
+            example(
+                "mutation($i: DeletePostInput!) { deletePost(input: $i) { deletedPostId } }",
+                |v| json!({ "i": { "id": v.post } }),
+                OWNER,
+            ),
         ),
         (
             "Mutation.createComment",
@@ -243,38 +360,67 @@ fn examples() -> BTreeMap<&'static str, Example> {
         // What needs a socket is walked over one, in tests/js/graphql-ws.test.mjs; here: over HTTP nobody gets it.
         (
             "Subscription.postAdded",
-            example("subscription($i: ID!) { postAdded(boardId: $i) { id } }", |v| json!({ "i": v.board }), [Code("BAD_REQUEST"); 3]),
+            example(
+                "subscription($i: ID!) { postAdded(boardId: $i) { id } }",
+                |v| json!({ "i": v.board }),
+                [Code("BAD_REQUEST"); 3],
+            ),
         ),
     ])
 }
 
 /// Fields that ignore a bad bearer, since they are what one does about it.
-const WITHOUT_BEARER: [&str; 4] = ["Mutation.signUp", "Mutation.login", "Mutation.refreshAccessToken", "Mutation.logout"];
+const WITHOUT_BEARER: [&str; 4] = [
+    "Mutation.signUp",
+    "Mutation.login",
+    "Mutation.refreshAccessToken",
+    "Mutation.logout",
+];
 
 /// Every field of an object type with its `@auth`, by coordinate.
 fn fields() -> Vec<(String, FieldDefinition, Option<String>)> {
     let document = parse_schema(server::sdl()).unwrap();
     let mut fields = Vec::new();
     for definition in document.definitions {
-        let TypeSystemDefinition::Type(definition) = definition else { continue };
-        let TypeKind::Object(object) = &definition.node.kind else { continue };
+        let TypeSystemDefinition::Type(definition) = definition else {
+            continue;
+        };
+        let TypeKind::Object(object) = &definition.node.kind else {
+            continue;
+        };
         for field in &object.fields {
-            let auth = field.node.directives.iter().find(|d| d.node.name.node == "auth");
+            let auth = field
+                .node
+                .directives
+                .iter()
+                .find(|d| d.node.name.node == "auth");
             let requires = auth.map(|d| d.node.get_argument("requires").unwrap().node.to_string());
-            fields.push((format!("{}.{}", definition.node.name.node, field.node.name.node), field.node.clone(), requires));
+            fields.push((
+                format!("{}.{}", definition.node.name.node, field.node.name.node),
+                field.node.clone(),
+                requires,
+            ));
         }
     }
     fields
 }
 
 fn is_root(coordinate: &str) -> bool {
-    ["Query.", "Mutation.", "Subscription."].iter().any(|root| coordinate.starts_with(root))
+    ["Query.", "Mutation.", "Subscription."]
+        .iter()
+        .any(|root| coordinate.starts_with(root))
 }
 
 fn got(answer: &Answer) -> Gets {
     match answer.errors() {
         [] => It,
-        [error] => Code(Box::leak(error["extensions"]["code"].as_str().unwrap().to_owned().into_boxed_str())),
+        [error] => Code(Box::leak(
+            error["extensions"]["code"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+                .into_boxed_str(),
+        )),
         many => panic!("{many:?}"),
     }
 }
@@ -297,9 +443,14 @@ async fn every_root_field_lets_in_exactly_who_may() {
     let mut village = Village::found().await;
     let mut walked = 0;
     for (coordinate, _, requires) in fields().into_iter().filter(|(c, ..)| is_root(c)) {
-        let example = examples.get(coordinate.as_str()).unwrap_or_else(|| panic!("{coordinate} has no example"));
+        let example = examples
+            .get(coordinate.as_str())
+            .unwrap_or_else(|| panic!("{coordinate} has no example"));
         let requires = requires.unwrap();
-        let special = matches!(coordinate.as_str(), "Mutation.refreshAccessToken" | "Subscription.postAdded");
+        let special = matches!(
+            coordinate.as_str(),
+            "Mutation.refreshAccessToken" | "Subscription.postAdded"
+        );
         let anonymous = match requires.as_str() {
             _ if special => example.author,
             "ANYONE" => It,
@@ -323,11 +474,21 @@ async fn every_root_field_lets_in_exactly_who_may() {
         for (kind, caller, expected) in kinds {
             let before = village.app.rows().await;
 
-            let answer = caller(&village).run(example.document, (example.variables)(&village)).await;
+            let answer = caller(&village)
+                .run(example.document, (example.variables)(&village))
+                .await;
 
-            assert_eq!(got(&answer), expected, "{coordinate} as {kind}: {}", answer.body);
+            assert_eq!(
+                got(&answer),
+                expected,
+                "{coordinate} as {kind}: {}",
+                answer.body
+            );
             let changed = village.app.rows().await != before;
-            assert!(expected == It || !changed, "{coordinate} was denied to {kind} and changed something");
+            assert!(
+                expected == It || !changed,
+                "{coordinate} was denied to {kind} and changed something"
+            );
             if changed {
                 village = Village::found().await;
             }
@@ -341,7 +502,10 @@ async fn every_root_field_lets_in_exactly_who_may() {
 async fn every_guarded_field_shows_itself_to_exactly_who_may_see_it() {
     let village = Village::found().await;
     let mut walked = 0;
-    for (coordinate, field, requires) in fields().into_iter().filter(|(c, _, r)| r.is_some() && !is_root(c)) {
+    for (coordinate, field, requires) in fields()
+        .into_iter()
+        .filter(|(c, _, r)| r.is_some() && !is_root(c))
+    {
         let (owner, name) = coordinate.split_once('.').unwrap();
         let id = match owner {
             "User" => &village.author.id,
@@ -350,13 +514,20 @@ async fn every_guarded_field_shows_itself_to_exactly_who_may_see_it() {
             "Comment" => &village.comment,
             _ => panic!("{coordinate} has no example"),
         };
-        assert!(field.ty.node.nullable, "{coordinate} is guarded, so it is nullable");
+        assert!(
+            field.ty.node.nullable,
+            "{coordinate} is guarded, so it is nullable"
+        );
         let is_leaf = match &field.ty.node.base {
-            BaseType::Named(name) => ["String", "Boolean", "Role", "DateTime", "Int"].contains(&name.as_str()),
+            BaseType::Named(name) => {
+                ["String", "Boolean", "Role", "DateTime", "Int"].contains(&name.as_str())
+            }
             BaseType::List(_) => false,
         };
         let selection = if is_leaf { "" } else { "{ __typename }" };
-        let document = format!("query($i: ID!) {{ node(id: $i) {{ ... on {owner} {{ {name} {selection} }} }} }}");
+        let document = format!(
+            "query($i: ID!) {{ node(id: $i) {{ ... on {owner} {{ {name} {selection} }} }} }}"
+        );
         let may = |kind: &str| match requires.as_deref() {
             Some("OWNER_OR_ADMIN") => kind == "admin" || (kind == "author" && owner != "Board"),
             Some("ADMIN") => kind == "admin",
@@ -378,12 +549,29 @@ async fn every_guarded_field_shows_itself_to_exactly_who_may_see_it() {
             }
             let sees_owner = kind != "anonymous" && (owner == "User" || kind != "other");
             let node = &answer.data()["node"];
-            assert_eq!(node.is_null(), !sees_owner, "{coordinate} as {kind}: {}", answer.body);
+            assert_eq!(
+                node.is_null(),
+                !sees_owner,
+                "{coordinate} as {kind}: {}",
+                answer.body
+            );
             let withheld = &answer.body["extensions"]["withheld"];
-            let expected = if sees_owner && !may(kind) { json!([coordinate]) } else { json!(null) };
-            assert_eq!(*withheld, expected, "{coordinate} as {kind}: {}", answer.body);
+            let expected = if sees_owner && !may(kind) {
+                json!([coordinate])
+            } else {
+                json!(null)
+            };
+            assert_eq!(
+                *withheld, expected,
+                "{coordinate} as {kind}: {}",
+                answer.body
+            );
             if sees_owner && !may(kind) {
-                assert!(node[name].is_null(), "{coordinate} as {kind}: {}", answer.body);
+                assert!(
+                    node[name].is_null(),
+                    "{coordinate} as {kind}: {}",
+                    answer.body
+                );
             }
         }
     }
@@ -396,9 +584,19 @@ async fn a_withheld_field_is_named_once_however_often_it_is_asked_for() {
     let ann = app.user("ann").await;
     app.insert_user("ben", Role::User).await;
 
-    let answer = ann.query("{ users { nodes { email isBanned banReason } } again: users { nodes { isBanned } } }").await;
+    let answer = ann
+        .query(
+            "{ users { nodes { email isBanned banReason } } again: users { nodes { isBanned } } }",
+        )
+        .await;
 
-    assert_eq!(answer.data()["users"]["nodes"][0]["email"], "ann@example.org");
+    assert_eq!(
+        answer.data()["users"]["nodes"][0]["email"],
+        "ann@example.org"
+    );
     assert!(answer.data()["users"]["nodes"][1]["email"].is_null());
-    assert_eq!(answer.body["extensions"]["withheld"], json!(["User.banReason", "User.email", "User.isBanned"]));
+    assert_eq!(
+        answer.body["extensions"]["withheld"],
+        json!(["User.banReason", "User.email", "User.isBanned"])
+    );
 }

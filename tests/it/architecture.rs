@@ -8,7 +8,16 @@ use std::{
 
 /// The floors, from the ground up, by the beginning of a module's path; `*` stands for a feature.
 const FLOORS: [&[&str]; 9] = [
-    &["clock", "config", "connection", "error", "hashing", "ids", "input", "text"],
+    &[
+        "clock",
+        "config",
+        "connection",
+        "error",
+        "hashing",
+        "ids",
+        "input",
+        "text",
+    ],
     &["db", "cache", "bus"],
     &["access"],
     &["app"],
@@ -31,8 +40,15 @@ fn floor(module: &str) -> usize {
     } else {
         room.to_owned()
     };
-    let found = FLOORS.iter().position(|floor| floor.contains(&place.as_str()));
-    found.unwrap_or_else(|| panic!("{module} stands on no floor: add it to FLOORS in {}", file!()))
+    let found = FLOORS
+        .iter()
+        .position(|floor| floor.contains(&place.as_str()));
+    found.unwrap_or_else(|| {
+        panic!(
+            "{module} stands on no floor: add it to FLOORS in {}",
+            file!()
+        )
+    })
 }
 
 /// Which module imports which, by file.
@@ -44,7 +60,9 @@ fn imports() -> BTreeMap<String, BTreeSet<String>> {
     sources
         .iter()
         .map(|(module, source)| {
-            let uses = paths(source).into_iter().filter_map(|path| resolve(module, &path, &modules));
+            let uses = paths(source)
+                .into_iter()
+                .filter_map(|path| resolve(module, &path, &modules));
             (module.clone(), uses.filter(|used| used != module).collect())
         })
         .collect()
@@ -57,16 +75,22 @@ fn read(root: &Path, folder: &Path, sources: &mut BTreeMap<String, String>) {
             read(root, &path, sources);
             continue;
         }
-        let is_source = path.extension().is_some_and(|e| e == "rs") && !path.ends_with("src/main.rs");
+        let is_source =
+            path.extension().is_some_and(|e| e == "rs") && !path.ends_with("src/main.rs");
         // Tests beside the code may reach for what they need.
-        let is_test = path.components().any(|c| c.as_os_str() == "tests") || path.ends_with("tests.rs");
+        let is_test =
+            path.components().any(|c| c.as_os_str() == "tests") || path.ends_with("tests.rs");
         if is_source && !is_test {
             let relative = path.strip_prefix(root).unwrap().with_extension("");
             let mut parts: Vec<_> = relative.iter().map(|p| p.to_str().unwrap()).collect();
             parts.pop_if(|last| *last == "mod" || *last == "lib");
             let source = fs::read_to_string(&path).unwrap();
             let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
-            let code: String = code.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+            let code: String = code
+                .lines()
+                .filter(|l| !l.trim_start().starts_with("//"))
+                .collect::<Vec<_>>()
+                .join("\n");
             sources.insert(parts.join("::"), code);
         }
     }
@@ -88,7 +112,9 @@ fn paths(source: &str) -> Vec<String> {
 
 /// Reads one tree from the front of `text`; answers what is left.
 fn spread<'a>(text: &'a str, prefix: String, found: &mut Vec<String>) -> &'a str {
-    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':')
+        .unwrap_or(text.len());
     let path = format!("{prefix}{}", &text[..end]);
     let mut rest = &text[end..];
     if path.ends_with("::") && rest.starts_with('{') {
@@ -101,7 +127,8 @@ fn spread<'a>(text: &'a str, prefix: String, found: &mut Vec<String>) -> &'a str
                 Some(_) => {
                     rest = spread(rest, path.clone(), found).trim_start();
                     if let Some(renamed) = rest.strip_prefix("as ") {
-                        rest = renamed.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
+                        rest =
+                            renamed.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
                     }
                 }
                 None => return rest,
@@ -130,7 +157,10 @@ fn resolve(module: &str, path: &str, modules: &BTreeSet<String>) -> Option<Strin
         }
     }
     // The longest beginning that is a file; a path into the crate's root is `use crate::on`, the macro's second name.
-    (1..=at.len()).rev().map(|n| at[..n].join("::")).find(|m| modules.contains(m))
+    (1..=at.len())
+        .rev()
+        .map(|n| at[..n].join("::"))
+        .find(|m| modules.contains(m))
 }
 
 #[test]
@@ -161,8 +191,17 @@ fn no_file_imports_in_a_circle() {
     assert!(imports.len() > 30, "the sources were not found");
     // A module and the files of its own folder are one room: they may lean on each other.
     let room = |module: &str| -> String {
-        let depth = if module.starts_with("server") || FEATURES.iter().any(|f| module.starts_with(f)) { 2 } else { 1 };
-        module.split("::").take(depth).collect::<Vec<_>>().join("::")
+        let depth =
+            if module.starts_with("server") || FEATURES.iter().any(|f| module.starts_with(f)) {
+                2
+            } else {
+                1
+            };
+        module
+            .split("::")
+            .take(depth)
+            .collect::<Vec<_>>()
+            .join("::")
     };
     let mut rooms: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (module, used) in &imports {
@@ -176,7 +215,12 @@ fn no_file_imports_in_a_circle() {
     }
 }
 
-fn walk(room: &str, rooms: &BTreeMap<String, BTreeSet<String>>, way: &mut Vec<String>, done: &mut BTreeSet<String>) {
+fn walk(
+    room: &str,
+    rooms: &BTreeMap<String, BTreeSet<String>>,
+    way: &mut Vec<String>,
+    done: &mut BTreeSet<String>,
+) {
     if let Some(at) = way.iter().position(|r| r == room) {
         panic!("a circle: {} → {room}", way[at..].join(" → "));
     }

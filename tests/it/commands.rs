@@ -10,18 +10,40 @@ use std::{
 
 fn madang(volume: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_madang"));
-    command.args(arguments).current_dir(volume).env_clear().env("VOLUME_DIR", volume).stdin(Stdio::null());
+    command
+        .args(arguments)
+        .current_dir(volume)
+        .env_clear()
+        .env("VOLUME_DIR", volume)
+        .stdin(Stdio::null());
     command
 }
 
 fn run(volume: &Path, arguments: &[&str], input: &str) -> Output {
     let mut command = madang(volume, arguments);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
     child.wait_with_output().unwrap()
 }
 
-const CREATE: [&str; 6] = ["create-admin", "--name", "root", "--email", "root@example.org", "--password-stdin"];
+const CREATE: [&str; 6] = [
+    "create-admin",
+    "--name",
+    "root",
+    "--email",
+    "root@example.org",
+    "--password-stdin",
+];
 
 #[test]
 fn an_admin_is_made_once() {
@@ -33,20 +55,52 @@ fn an_admin_is_made_once() {
 
     let again = run(volume.path(), &CREATE, "correct horse battery\n");
     assert_eq!(again.status.code(), Some(1));
-    assert_eq!(String::from_utf8_lossy(&again.stderr), "madang: name and email is taken by another account\n");
+    assert_eq!(
+        String::from_utf8_lossy(&again.stderr),
+        "madang: name and email is taken by another account\n"
+    );
 }
 
 #[test]
 fn an_unfit_admin_is_refused_in_one_line() {
     let volume = tempfile::tempdir().unwrap();
     for (arguments, password, line) in [
-        (CREATE.to_vec(), "short\n", "madang: password: At least 8 characters.\n"),
-        (CREATE.to_vec(), "password1\n", "madang: password: Is one of the most common passwords.\n"),
-        (vec!["create-admin", "--name", "1", "--email", "a@b.co", "--password-stdin"], "correct horse battery\n", "madang: name: Not of the right form.\n"),
-        (vec!["create-admin", "--email", "a@b.co", "--password-stdin"], "x\n", "madang: --name is needed where nobody can be asked\n"),
+        (
+            CREATE.to_vec(),
+            "short\n",
+            "madang: password: At least 8 characters.\n",
+        ),
+        (
+            CREATE.to_vec(),
+            "password1\n",
+            "madang: password: Is one of the most common passwords.\n",
+        ),
+        (
+            vec![
+                "create-admin",
+                "--name",
+                "1",
+                "--email",
+                "a@b.co",
+                "--password-stdin",
+            ],
+            "correct horse battery\n",
+            "madang: name: Not of the right form.\n",
+        ),
+        (
+            vec!["create-admin", "--email", "a@b.co", "--password-stdin"],
+            "x\n",
+            "madang: --name is needed where nobody can be asked\n",
+        ),
     ] {
         let refused = run(volume.path(), &arguments, password);
-        assert_eq!((refused.status.code(), &*String::from_utf8_lossy(&refused.stderr)), (Some(2), line));
+        assert_eq!(
+            (
+                refused.status.code(),
+                &*String::from_utf8_lossy(&refused.stderr)
+            ),
+            (Some(2), line)
+        );
     }
 }
 
@@ -73,10 +127,18 @@ fn bad_configuration_is_one_line_that_names_the_key() {
         ("LOG", "madang=loudly"),
         ("LOG_FORMAT", "xml"),
     ] {
-        let output = madang(volume.path(), &["serve"]).env("BIND", "127.0.0.1:0").env("LOG", "off").env(key, value).output().unwrap();
+        let output = madang(volume.path(), &["serve"])
+            .env("BIND", "127.0.0.1:0")
+            .env("LOG", "off")
+            .env(key, value)
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{key}={value}: {said}");
-        assert!(said.starts_with(&format!("madang: {key}: ")), "{key}={value}: {said}");
+        assert!(
+            said.starts_with(&format!("madang: {key}: ")),
+            "{key}={value}: {said}"
+        );
         assert_eq!(said.lines().count(), 1, "{key}={value}: {said}");
     }
 }
@@ -84,9 +146,16 @@ fn bad_configuration_is_one_line_that_names_the_key() {
 #[test]
 fn a_secret_is_needed_with_a_server_and_never_printed() {
     let volume = tempfile::tempdir().unwrap();
-    let output = madang(volume.path(), &["serve"]).env("DATABASE_URL", "mysql://root:hunter2@127.0.0.1:1/x").output().unwrap();
+    let output = madang(volume.path(), &["serve"])
+        .env("DATABASE_URL", "mysql://root:hunter2@127.0.0.1:1/x")
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+    assert_eq!(
+        (output.status.code(), said.lines().count()),
+        (Some(2), 1),
+        "{said}"
+    );
     assert!(said.starts_with("madang: JWT_SECRET: "), "{said}");
 
     let output = madang(volume.path(), &["serve"])
@@ -97,19 +166,35 @@ fn a_secret_is_needed_with_a_server_and_never_printed() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.starts_with("madang: DATABASE_URL: "), "{said}");
-    assert!(!said.contains("hunter2") && !said.contains("thirty-two"), "{said}");
+    assert!(
+        !said.contains("hunter2") && !said.contains("thirty-two"),
+        "{said}"
+    );
 }
 
 #[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let volume = tempfile::tempdir().unwrap();
-    std::fs::write(volume.path().join(".env"), "LIMIT_DEPTH=file\nLIMIT_ALIASES=file\n").unwrap();
+    std::fs::write(
+        volume.path().join(".env"),
+        "LIMIT_DEPTH=file\nLIMIT_ALIASES=file\n",
+    )
+    .unwrap();
 
-    let of_file = madang(volume.path(), &["serve"]).env("LIMIT_DEPTH", "7").output().unwrap();
+    let of_file = madang(volume.path(), &["serve"])
+        .env("LIMIT_DEPTH", "7")
+        .output()
+        .unwrap();
     assert!(String::from_utf8_lossy(&of_file.stderr).starts_with("madang: LIMIT_ALIASES: "));
-    let of_environment = madang(volume.path(), &["serve", "--limit-aliases", "7"]).env("LIMIT_TOKENS", "environment").output().unwrap();
+    let of_environment = madang(volume.path(), &["serve", "--limit-aliases", "7"])
+        .env("LIMIT_TOKENS", "environment")
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&of_environment.stderr).into_owned();
-    assert!(said.starts_with("madang: LIMIT_DEPTH: ") || said.starts_with("madang: LIMIT_TOKENS: "), "{said}");
+    assert!(
+        said.starts_with("madang: LIMIT_DEPTH: ") || said.starts_with("madang: LIMIT_TOKENS: "),
+        "{said}"
+    );
 }
 
 #[test]
@@ -117,7 +202,10 @@ fn the_schema_is_printed() {
     let volume = tempfile::tempdir().unwrap();
     let output = run(volume.path(), &["schema"], "");
     assert!(output.status.success());
-    assert_eq!(String::from_utf8_lossy(&output.stdout), madang::server::sdl());
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        madang::server::sdl()
+    );
 }
 
 #[cfg(unix)]
@@ -125,17 +213,30 @@ fn the_schema_is_printed() {
 fn a_server_starts_keeps_its_secret_and_stops_when_told() {
     let volume = tempfile::tempdir().unwrap();
     for _ in 0..2 {
-        let mut server = madang(volume.path(), &["serve", "--bind", "127.0.0.1:0"]).env("LOG_FORMAT", "json").stderr(Stdio::piped()).spawn().unwrap();
+        let mut server = madang(volume.path(), &["serve", "--bind", "127.0.0.1:0"])
+            .env("LOG_FORMAT", "json")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let address = address_of(&mut server);
         assert!(get(&address, "/healthz").starts_with("HTTP/1.1 200"));
         let pid = i32::try_from(server.id()).unwrap().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         let began = Instant::now();
         let status = loop {
             if let Some(status) = server.try_wait().unwrap() {
                 break status;
             }
-            assert!(began.elapsed() < Duration::from_secs(20), "it does not stop");
+            assert!(
+                began.elapsed() < Duration::from_secs(20),
+                "it does not stop"
+            );
             std::thread::sleep(Duration::from_millis(20));
         };
         assert!(status.success(), "{status}");
@@ -150,7 +251,11 @@ fn a_server_starts_keeps_its_secret_and_stops_when_told() {
 fn address_of(server: &mut std::process::Child) -> String {
     use std::io::BufRead;
     let mut lines = std::io::BufReader::new(server.stderr.take().unwrap()).lines();
-    let line = lines.by_ref().map(Result::unwrap).find(|l| l.contains("\"listening\"")).expect("it says where it listens");
+    let line = lines
+        .by_ref()
+        .map(Result::unwrap)
+        .find(|l| l.contains("\"listening\""))
+        .expect("it says where it listens");
     // The rest must be read, or the server blocks on a full pipe.
     std::thread::spawn(move || lines.for_each(drop));
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -159,8 +264,14 @@ fn address_of(server: &mut std::process::Child) -> String {
 
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer

@@ -22,17 +22,33 @@ use crate::support::{Engine, TestApp};
 
 fn insert(conn: &mut Conn, id: BoardId, key: &str) -> Result<()> {
     let row = (
-        (boards::id.eq(id), boards::name.eq(key), boards::name_key.eq(key), boards::information.eq("i")),
-        (boards::is_visible.eq(true), boards::is_available.eq(true), boards::post_count.eq(0)),
+        (
+            boards::id.eq(id),
+            boards::name.eq(key),
+            boards::name_key.eq(key),
+            boards::information.eq("i"),
+        ),
+        (
+            boards::is_visible.eq(true),
+            boards::is_available.eq(true),
+            boards::post_count.eq(0),
+        ),
         boards::created_at.eq(Timestamp::from_micros(1)),
     );
-    on!(conn, |c| diesel::insert_into(boards::table).values(row).execute(c))?;
+    on!(conn, |c| diesel::insert_into(boards::table)
+        .values(row)
+        .execute(c))?;
     Ok(())
 }
 
 async fn keys(app: &App) -> Vec<String> {
     app.db
-        .read(|conn| Ok(on!(conn, |c| boards::table.select(boards::name_key).order(boards::name_key).load(c))?))
+        .read(|conn| {
+            Ok(on!(conn, |c| boards::table
+                .select(boards::name_key)
+                .order(boards::name_key)
+                .load(c))?)
+        })
         .await
         .unwrap()
 }
@@ -64,7 +80,11 @@ async fn a_failed_write_takes_all_of_itself_back_and_nothing_of_others() {
             app.db
                 .write(move |conn| {
                     insert(conn, id, &format!("{n:02}"))?;
-                    if n % 3 == 0 { Err(Error::Forbidden) } else { Ok(()) }
+                    if n % 3 == 0 {
+                        Err(Error::Forbidden)
+                    } else {
+                        Ok(())
+                    }
                 })
                 .await
         }
@@ -74,7 +94,10 @@ async fn a_failed_write_takes_all_of_itself_back_and_nothing_of_others() {
     for (n, answer) in answers.iter().enumerate() {
         assert_eq!(answer.is_err(), n % 3 == 0, "{n}");
     }
-    let expected: Vec<_> = (0..60).filter(|n| n % 3 != 0).map(|n| format!("{n:02}")).collect();
+    let expected: Vec<_> = (0..60)
+        .filter(|n| n % 3 != 0)
+        .map(|n| format!("{n:02}"))
+        .collect();
     assert_eq!(keys(&app.app).await, expected);
 }
 
@@ -119,12 +142,27 @@ async fn a_unique_column_refuses_and_says_which() {
         .db
         .write(move |conn| {
             let row = (
-                (boards::id.eq::<BoardId>(id), boards::name.eq("a"), boards::name_key.eq("a"), boards::information.eq("i")),
-                (boards::is_visible.eq(true), boards::is_available.eq(true), boards::post_count.eq(0)),
+                (
+                    boards::id.eq::<BoardId>(id),
+                    boards::name.eq("a"),
+                    boards::name_key.eq("a"),
+                    boards::information.eq("i"),
+                ),
+                (
+                    boards::is_visible.eq(true),
+                    boards::is_available.eq(true),
+                    boards::post_count.eq(0),
+                ),
                 boards::created_at.eq(Timestamp::from_micros(1)),
             );
-            let refused = on!(conn, |c| diesel::insert_into(boards::table).values(row).execute(c)).unwrap_err();
-            Ok(madang::db::taken(&refused, &[("email_key", "email"), ("name_key", "name")]))
+            let refused = on!(conn, |c| diesel::insert_into(boards::table)
+                .values(row)
+                .execute(c))
+            .unwrap_err();
+            Ok(madang::db::taken(
+                &refused,
+                &[("email_key", "email"), ("name_key", "name")],
+            ))
         })
         .await
         .unwrap();
@@ -162,7 +200,10 @@ async fn who_hangs_up_after_the_start_stops_nothing() {
             .await
     };
     let waiting = tokio::spawn(tokio::time::timeout(Duration::from_millis(100), writing));
-    tokio::task::spawn_blocking(move || has_begun.recv_timeout(Duration::from_secs(5))).await.unwrap().unwrap();
+    tokio::task::spawn_blocking(move || has_begun.recv_timeout(Duration::from_secs(5)))
+        .await
+        .unwrap()
+        .unwrap();
     assert!(waiting.await.unwrap().is_err(), "the caller has given up");
 
     for _ in 0..100 {
@@ -198,7 +239,11 @@ async fn who_hangs_up_before_the_start_changes_nothing() {
         counted.fetch_add(1, Ordering::SeqCst);
         insert(conn, late, "late")
     });
-    assert!(tokio::time::timeout(Duration::from_millis(20), dropped).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(20), dropped)
+            .await
+            .is_err()
+    );
     busy.await.unwrap().unwrap();
     write(&app.app, "next").await.unwrap();
 
@@ -213,7 +258,11 @@ async fn writes_that_wait_share_a_commit() {
 
     let writes = (0..50).map(|n| {
         let (app, id) = (app.app.clone(), app.clock.id());
-        async move { app.db.write(move |conn| insert(conn, id, &format!("{n}"))).await }
+        async move {
+            app.db
+                .write(move |conn| insert(conn, id, &format!("{n}")))
+                .await
+        }
     });
     for answer in futures_util::future::join_all(writes).await {
         answer.unwrap();
@@ -228,31 +277,64 @@ async fn writes_that_wait_share_a_commit() {
 async fn increments_by_many_at_once_all_count() {
     let app = TestApp::start().await;
     let id = app.clock.id();
-    app.app.db.write(move |conn| insert(conn, id, "a")).await.unwrap();
+    app.app
+        .db
+        .write(move |conn| insert(conn, id, "a"))
+        .await
+        .unwrap();
 
     let increments = (0..100).map(|_| {
         let app = app.app.clone();
-        async move { app.db.write(move |conn| madang::boards::store::count_posts(conn, id, 1)).await }
+        async move {
+            app.db
+                .write(move |conn| madang::boards::store::count_posts(conn, id, 1))
+                .await
+        }
     });
     for answer in futures_util::future::join_all(increments).await {
         answer.unwrap();
     }
 
-    let count: i32 =
-        app.app.db.read(move |conn| Ok(on!(conn, |c| boards::table.find(id).select(boards::post_count).get_result(c))?)).await.unwrap();
+    let count: i32 = app
+        .app
+        .db
+        .read(move |conn| {
+            Ok(on!(conn, |c| boards::table
+                .find(id)
+                .select(boards::post_count)
+                .get_result(c))?)
+        })
+        .await
+        .unwrap();
     assert_eq!(count, 100);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn text_of_every_kind_round_trips() {
     let app = TestApp::start().await;
-    for text in ["마당쇠", "👩‍👩‍👧‍👦", "a\u{0301}", "'\"\\%_;--", "\u{10ffff}", " trailing "] {
+    for text in [
+        "마당쇠",
+        "👩‍👩‍👧‍👦",
+        "a\u{0301}",
+        "'\"\\%_;--",
+        "\u{10ffff}",
+        " trailing ",
+    ] {
         let id = app.clock.id();
-        app.app.db.write(move |conn| insert(conn, id, text)).await.unwrap();
+        app.app
+            .db
+            .write(move |conn| insert(conn, id, text))
+            .await
+            .unwrap();
         let read: String = app
             .app
             .db
-            .read(move |conn| Ok(on!(conn, |c| boards::table.find(id).select(boards::name_key).get_result(c))?))
+            .read(move |conn| {
+                Ok(on!(conn, |c| boards::table
+                    .find(id)
+                    .select(boards::name_key)
+                    .get_result(c))?)
+            })
             .await
             .unwrap();
         assert_eq!(read, text);
@@ -263,9 +345,17 @@ async fn text_of_every_kind_round_trips() {
 async fn a_database_opens_again_with_what_it_held() {
     let app = TestApp::on(Engine::Sqlite, &[]).await;
     write(&app.app, "a").await.unwrap();
-    let url = format!("sqlite://{}", app.volume.path().join("test.sqlite").display());
+    let url = format!(
+        "sqlite://{}",
+        app.volume.path().join("test.sqlite").display()
+    );
 
-    let again = App::open(crate::support::config(app.volume.path(), &["--database-url", &url]), app.clock.clone()).await.unwrap();
+    let again = App::open(
+        crate::support::config(app.volume.path(), &["--database-url", &url]),
+        app.clock.clone(),
+    )
+    .await
+    .unwrap();
 
     assert_eq!(keys(&again).await, ["a"]);
 }
@@ -303,13 +393,29 @@ async fn columns(app: &App) -> BTreeSet<Column> {
 fn declared() -> BTreeSet<Column> {
     let mut declared = BTreeSet::new();
     let mut table = String::new();
-    for line in include_str!("../../src/db/tables.rs").lines().map(str::trim).filter(|l| !l.starts_with("//")) {
-        if let Some((name, rest)) = line.split_once(" (") && rest.ends_with('{') {
+    for line in include_str!("../../src/db/tables.rs")
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.starts_with("//"))
+    {
+        if let Some((name, rest)) = line.split_once(" (")
+            && rest.ends_with('{')
+        {
             table = name.to_owned();
         }
-        if let Some((column, kind)) = line.split_once(" -> ") && !line.contains('!') {
-            let is_nullable = if kind.starts_with("Nullable") { "YES" } else { "NO" };
-            declared.insert(Column { table_name: table.clone(), column_name: column.to_owned(), is_nullable: is_nullable.to_owned() });
+        if let Some((column, kind)) = line.split_once(" -> ")
+            && !line.contains('!')
+        {
+            let is_nullable = if kind.starts_with("Nullable") {
+                "YES"
+            } else {
+                "NO"
+            };
+            declared.insert(Column {
+                table_name: table.clone(),
+                column_name: column.to_owned(),
+                is_nullable: is_nullable.to_owned(),
+            });
         }
     }
     declared
@@ -326,9 +432,13 @@ async fn the_migrations_make_the_tables_that_the_queries_are_written_for() {
 #[test]
 fn both_engines_have_migrations_of_the_same_names() {
     let names = |engine: &str| -> Vec<String> {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(engine);
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("migrations")
+            .join(engine);
         let entries = std::fs::read_dir(folder).unwrap();
-        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = entries
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     };

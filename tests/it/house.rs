@@ -10,7 +10,10 @@ fn hold(file: &str, expected: &str) {
         fs::write(&path, expected).unwrap();
     }
     let present = fs::read_to_string(&path).unwrap_or_default();
-    assert!(present == expected, "{file} is not what the program would write: UPDATE_FILES=1 ./test.sh writes it anew");
+    assert!(
+        present == expected,
+        "{file} is not what the program would write: UPDATE_FILES=1 ./test.sh writes it anew"
+    );
 }
 
 #[test]
@@ -20,7 +23,8 @@ fn the_committed_schema_is_the_program_s() {
 
 #[test]
 fn the_readme_describes_the_tables_that_there_are() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
 
     hold("README.md", &describe::between_marks(&readme).unwrap());
 }
@@ -31,7 +35,12 @@ fn the_example_of_an_environment_lists_every_setting() {
                     # it, and flags (--bind …) win over both.\n"
         .to_owned();
     for (key, default, help) in Config::keys() {
-        write!(text, "\n# {}\n{key}={default}\n", help.replace('\n', "\n# ")).unwrap();
+        write!(
+            text,
+            "\n# {}\n{key}={default}\n",
+            help.replace('\n', "\n# ")
+        )
+        .unwrap();
     }
 
     hold(".env-example", &text);

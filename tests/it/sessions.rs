@@ -10,7 +10,9 @@ const REFRESH: &str = "mutation($i: RefreshAccessTokenInput) { refreshAccessToke
 const SECRET: &[u8] = b"a secret of thirty-two bytes, at least";
 
 async fn refresh_with(client: &Client, token: &str) -> crate::support::Answer {
-    client.run(REFRESH, json!({ "i": { "refreshToken": token } })).await
+    client
+        .run(REFRESH, json!({ "i": { "refreshToken": token } }))
+        .await
 }
 
 async fn sign_in(app: &std::sync::Arc<TestApp>, name: &str) -> (Client, String) {
@@ -30,7 +32,11 @@ async fn one_logs_in_with_name_or_e_mail_address_in_any_case() {
 
         let login = &answer.data()["login"];
         assert_eq!(login["tokenType"], "Bearer");
-        assert_eq!(login["user"], json!({ "name": "Ann", "email": "Ann@example.org" }), "{name}");
+        assert_eq!(
+            login["user"],
+            json!({ "name": "Ann", "email": "Ann@example.org" }),
+            "{name}"
+        );
         assert!(login["refreshToken"].as_str().unwrap().len() >= 43);
         assert!(answer.header("set-cookie").is_none());
     }
@@ -44,7 +50,10 @@ async fn an_unknown_user_and_a_wrong_password_look_the_same() {
     let wrong = app.anonymous().log_in("ann", "wrong horse").await;
     let unknown = app.anonymous().log_in("nobody", "wrong horse").await;
 
-    assert_eq!((wrong.code(), wrong.status.as_u16()), ("UNAUTHENTICATED", 200));
+    assert_eq!(
+        (wrong.code(), wrong.status.as_u16()),
+        ("UNAUTHENTICATED", 200)
+    );
     assert_eq!(wrong.body, unknown.body);
 }
 
@@ -56,7 +65,10 @@ async fn messages_speak_the_language_of_the_caller() {
 
     let answer = client.log_in("nobody", "wrong horse").await;
 
-    assert_eq!(answer.errors()[0]["message"], "이름 또는 비밀번호가 올바르지 않습니다.");
+    assert_eq!(
+        answer.errors()[0]["message"],
+        "이름 또는 비밀번호가 올바르지 않습니다."
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,31 +81,57 @@ async fn a_cookie_carries_the_refresh_token_where_no_script_reads_it() {
     let answer = browser.run(LOGIN, json!({ "i": input })).await;
     assert!(answer.data()["login"]["refreshToken"].is_null());
     let cookie = answer.header("set-cookie").unwrap().to_owned();
-    for part in ["madang_refresh=", "; HttpOnly", "; Path=/graphql", "; SameSite=Lax", "; Max-Age=2592000"] {
+    for part in [
+        "madang_refresh=",
+        "; HttpOnly",
+        "; Path=/graphql",
+        "; SameSite=Lax",
+        "; Max-Age=2592000",
+    ] {
         assert!(cookie.contains(part), "{cookie}");
     }
     assert!(!cookie.contains("Secure"));
 
     browser.cookie = cookie.split(';').next().map(str::to_owned);
-    let renewed = browser.query("mutation { refreshAccessToken { accessToken refreshToken } }").await;
+    let renewed = browser
+        .query("mutation { refreshAccessToken { accessToken refreshToken } }")
+        .await;
     assert!(renewed.at("refreshAccessToken.refreshToken").is_null());
-    let next = renewed.header("set-cookie").unwrap().split(';').next().map(str::to_owned);
+    let next = renewed
+        .header("set-cookie")
+        .unwrap()
+        .split(';')
+        .next()
+        .map(str::to_owned);
     assert_ne!(next, browser.cookie);
 
-    browser.token = renewed.at("refreshAccessToken.accessToken").as_str().map(str::to_owned);
+    browser.token = renewed
+        .at("refreshAccessToken.accessToken")
+        .as_str()
+        .map(str::to_owned);
     browser.cookie = next;
     let out = browser.query("mutation { logout { success } }").await;
     assert_eq!(out.at("logout.success"), true);
     assert!(out.header("set-cookie").unwrap().contains("Max-Age=0"));
-    assert_eq!(browser.query("{ viewer { name } }").await.code(), "TOKEN_INVALID");
+    assert_eq!(
+        browser.query("{ viewer { name } }").await.code(),
+        "TOKEN_INVALID"
+    );
     browser.token = None;
-    let gone = browser.query("mutation { refreshAccessToken { accessToken } }").await;
+    let gone = browser
+        .query("mutation { refreshAccessToken { accessToken } }")
+        .await;
     assert_eq!(gone.code(), "TOKEN_INVALID");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_https_the_cookie_is_secure() {
-    let flags = ["--public-url", "https://forum.example.org", "--cookie-samesite", "none"];
+    let flags = [
+        "--public-url",
+        "https://forum.example.org",
+        "--cookie-samesite",
+        "none",
+    ];
     let app = TestApp::with(&flags).await;
     app.user("ann").await;
 
@@ -101,7 +139,10 @@ async fn behind_https_the_cookie_is_secure() {
     let answer = app.anonymous().run(LOGIN, json!({ "i": input })).await;
 
     let cookie = answer.header("set-cookie").unwrap();
-    assert!(cookie.contains("; Secure") && cookie.contains("; SameSite=None"), "{cookie}");
+    assert!(
+        cookie.contains("; Secure") && cookie.contains("; SameSite=None"),
+        "{cookie}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,13 +153,25 @@ async fn a_refresh_token_is_exchanged_for_its_successor() {
 
     let renewed = refresh_with(&client, &token).await;
 
-    assert_eq!(renewed.text("refreshAccessToken.user.email"), "ann@example.org");
+    assert_eq!(
+        renewed.text("refreshAccessToken.user.email"),
+        "ann@example.org"
+    );
     assert_ne!(renewed.text("refreshAccessToken.refreshToken"), token);
     let mut next = app.anonymous();
     next.token = Some(renewed.text("refreshAccessToken.accessToken"));
-    let sessions = next.query("{ viewer { signInSessions { isCurrent } } }").await;
+    let sessions = next
+        .query("{ viewer { signInSessions { isCurrent } } }")
+        .await;
     // The account's first session, and this one.
-    assert_eq!(sessions.at("viewer.signInSessions").as_array().unwrap().len(), 2);
+    assert_eq!(
+        sessions
+            .at("viewer.signInSessions")
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,9 +180,13 @@ async fn a_refresh_token_may_be_used_again_for_twenty_seconds() {
     app.user("ann").await;
     let (client, token) = sign_in(&app, "ann").await;
 
-    let one = refresh_with(&client, &token).await.text("refreshAccessToken.refreshToken");
+    let one = refresh_with(&client, &token)
+        .await
+        .text("refreshAccessToken.refreshToken");
     app.advance(19);
-    let two = refresh_with(&client, &token).await.text("refreshAccessToken.refreshToken");
+    let two = refresh_with(&client, &token)
+        .await
+        .text("refreshAccessToken.refreshToken");
 
     assert_ne!(one, two);
     assert!(refresh_with(&client, &one).await.errors().is_empty());
@@ -141,15 +198,26 @@ async fn a_refresh_token_that_comes_back_late_ends_its_session() {
     let app = TestApp::start().await;
     let first = app.user("ann").await;
     let (client, token) = sign_in(&app, "ann").await;
-    let successor = refresh_with(&client, &token).await.text("refreshAccessToken.refreshToken");
+    let successor = refresh_with(&client, &token)
+        .await
+        .text("refreshAccessToken.refreshToken");
 
     app.advance(20);
     let reused = refresh_with(&client, &token).await;
 
     assert_eq!(reused.code(), "TOKEN_INVALID");
-    assert_eq!(refresh_with(&client, &successor).await.code(), "TOKEN_INVALID");
-    assert_eq!(client.query("{ viewer { name } }").await.code(), "TOKEN_INVALID");
-    assert_eq!(first.query("{ viewer { name } }").await.at("viewer.name"), "ann");
+    assert_eq!(
+        refresh_with(&client, &successor).await.code(),
+        "TOKEN_INVALID"
+    );
+    assert_eq!(
+        client.query("{ viewer { name } }").await.code(),
+        "TOKEN_INVALID"
+    );
+    assert_eq!(
+        first.query("{ viewer { name } }").await.at("viewer.name"),
+        "ann"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,7 +229,10 @@ async fn ten_uses_of_one_refresh_token_at_once_all_get_a_successor() {
     let uses = (0..10).map(|_| refresh_with(&client, &token));
     let answers = futures_util::future::join_all(uses).await;
 
-    let mut successors: Vec<_> = answers.iter().map(|a| a.text("refreshAccessToken.refreshToken")).collect();
+    let mut successors: Vec<_> = answers
+        .iter()
+        .map(|a| a.text("refreshAccessToken.refreshToken"))
+        .collect();
     successors.sort();
     successors.dedup();
     assert_eq!(successors.len(), 10);
@@ -180,7 +251,9 @@ async fn refresh_tokens_end_unused_and_in_the_end_anyway() {
     let (client, mut token) = sign_in(&app, "ann").await;
     for _ in 0..3 {
         app.advance(29 * day);
-        token = refresh_with(&client, &token).await.text("refreshAccessToken.refreshToken");
+        token = refresh_with(&client, &token)
+            .await
+            .text("refreshAccessToken.refreshToken");
     }
     app.advance(3 * day);
     assert_eq!(refresh_with(&client, &token).await.code(), "TOKEN_INVALID");
@@ -191,9 +264,18 @@ async fn no_refresh_token_and_a_refused_one_differ() {
     let app = TestApp::start().await;
     let client = app.anonymous();
 
-    assert_eq!(client.query("mutation { refreshAccessToken { accessToken } }").await.code(), "UNAUTHENTICATED");
+    assert_eq!(
+        client
+            .query("mutation { refreshAccessToken { accessToken } }")
+            .await
+            .code(),
+        "UNAUTHENTICATED"
+    );
     assert_eq!(refresh_with(&client, "").await.code(), "TOKEN_INVALID");
-    assert_eq!(refresh_with(&client, "nonsense").await.code(), "TOKEN_INVALID");
+    assert_eq!(
+        refresh_with(&client, "nonsense").await.code(),
+        "TOKEN_INVALID"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,12 +286,23 @@ async fn access_tokens_expire_and_log_in_does_not_mind() {
     app.advance(15 * 60);
 
     let refused = ann.query("{ viewer { name } }").await;
-    assert_eq!((refused.code(), refused.status.as_u16()), ("TOKEN_EXPIRED", 401));
-    assert!(refused.header("www-authenticate").unwrap().starts_with("Bearer"));
+    assert_eq!(
+        (refused.code(), refused.status.as_u16()),
+        ("TOKEN_EXPIRED", 401)
+    );
+    assert!(
+        refused
+            .header("www-authenticate")
+            .unwrap()
+            .starts_with("Bearer")
+    );
     let input = json!({ "nameOrEmail": "ann", "password": PASSWORD, "delivery": "BODY" });
     ann.run(LOGIN, json!({ "i": input })).await.data();
     let mixed = "mutation($i: LoginInput!) { login(input: $i) { accessToken } logoutEverywhere { success } }";
-    assert_eq!(ann.run(mixed, json!({ "i": input })).await.code(), "TOKEN_EXPIRED");
+    assert_eq!(
+        ann.run(mixed, json!({ "i": input })).await.code(),
+        "TOKEN_EXPIRED"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,29 +310,53 @@ async fn forged_and_foreign_tokens_are_refused() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
     let (_, refresh) = sign_in(&app, "ann").await;
-    let issued = ann.query("mutation { issueSubscriptionToken { token } }").await;
+    let issued = ann
+        .query("mutation { issueSubscriptionToken { token } }")
+        .await;
     let subscription = issued.text("issueSubscriptionToken.token");
     let good = ann.token.clone().unwrap();
     let claims = claims_of(&good);
     let signed = |change: &dyn Fn(&mut Value), secret: &[u8], algorithm: Algorithm| {
         let mut claims = claims.clone();
         change(&mut claims);
-        encode(&Header::new(algorithm), &claims, &EncodingKey::from_secret(secret)).unwrap()
+        encode(
+            &Header::new(algorithm),
+            &claims,
+            &EncodingKey::from_secret(secret),
+        )
+        .unwrap()
     };
-    let set = |key: &'static str, value: Value| move |claims: &mut Value| claims[key] = value.clone();
+    let set =
+        |key: &'static str, value: Value| move |claims: &mut Value| claims[key] = value.clone();
     let mut parts: Vec<String> = good.split('.').map(str::to_owned).collect();
     parts[0] = base64("{\"alg\":\"none\",\"typ\":\"JWT\"}");
     let forged = [
         format!("{}.{}.", parts[0], parts[1]),
         parts.join("."),
-        signed(&|_| {}, b"another secret of thirty-two bytes", Algorithm::HS256),
+        signed(
+            &|_| {},
+            b"another secret of thirty-two bytes",
+            Algorithm::HS256,
+        ),
         signed(&|_| {}, SECRET, Algorithm::HS384),
         signed(&set("typ", json!("refresh")), SECRET, Algorithm::HS256),
         signed(&set("aud", json!("somebody")), SECRET, Algorithm::HS256),
         signed(&set("iss", json!("somebody")), SECRET, Algorithm::HS256),
-        signed(&set("sub", json!(app.id_of_nothing("user"))), SECRET, Algorithm::HS256),
-        signed(&set("sid", json!(app.id_of_nothing("signin"))), SECRET, Algorithm::HS256),
-        signed(&|claims| drop(claims.as_object_mut().unwrap().remove("exp")), SECRET, Algorithm::HS256),
+        signed(
+            &set("sub", json!(app.id_of_nothing("user"))),
+            SECRET,
+            Algorithm::HS256,
+        ),
+        signed(
+            &set("sid", json!(app.id_of_nothing("signin"))),
+            SECRET,
+            Algorithm::HS256,
+        ),
+        signed(
+            &|claims| drop(claims.as_object_mut().unwrap().remove("exp")),
+            SECRET,
+            Algorithm::HS256,
+        ),
         format!("{good}x"),
         refresh,
         subscription,
@@ -251,14 +368,31 @@ async fn forged_and_foreign_tokens_are_refused() {
         client.token = Some(token.clone());
         let answer = client.query("{ viewer { name } }").await;
 
-        assert_eq!((answer.code(), answer.status.as_u16()), ("TOKEN_INVALID", 401), "{token}");
+        assert_eq!(
+            (answer.code(), answer.status.as_u16()),
+            ("TOKEN_INVALID", 401),
+            "{token}"
+        );
     }
     client.token = Some(signed(&|_| {}, SECRET, Algorithm::HS256));
-    assert_eq!(client.query("{ viewer { name } }").await.at("viewer.name"), "ann", "the forger forges well");
+    assert_eq!(
+        client.query("{ viewer { name } }").await.at("viewer.name"),
+        "ann",
+        "the forger forges well"
+    );
     // The role in the token is for clients: the server goes by its own row.
-    client.token = Some(signed(&set("role", json!("ADMIN")), SECRET, Algorithm::HS256));
-    assert_eq!(client.query("{ viewer { role } }").await.at("viewer.role"), "USER");
-    let board = client.mutate("createBoard", crate::support::any_board(), "board { id }").await;
+    client.token = Some(signed(
+        &set("role", json!("ADMIN")),
+        SECRET,
+        Algorithm::HS256,
+    ));
+    assert_eq!(
+        client.query("{ viewer { role } }").await.at("viewer.role"),
+        "USER"
+    );
+    let board = client
+        .mutate("createBoard", crate::support::any_board(), "board { id }")
+        .await;
     assert_eq!(board.code(), "FORBIDDEN");
 }
 
@@ -270,7 +404,12 @@ fn base64(text: &str) -> String {
 fn claims_of(token: &str) -> Value {
     use base64::Engine;
     let payload = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+    serde_json::from_slice(
+        &base64::prelude::BASE64_URL_SAFE_NO_PAD
+            .decode(payload)
+            .unwrap(),
+    )
+    .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -281,9 +420,15 @@ async fn an_access_token_says_what_it_is() {
     let claims = claims_of(ann.token.as_ref().unwrap());
 
     assert_eq!(claims["sub"], ann.id.as_str());
-    assert_eq!((&claims["iss"], &claims["aud"], &claims["typ"]), (&json!("madang"), &json!("madang"), &json!("access")));
+    assert_eq!(
+        (&claims["iss"], &claims["aud"], &claims["typ"]),
+        (&json!("madang"), &json!("madang"), &json!("access"))
+    );
     assert_eq!(claims["role"], "USER");
-    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 900);
+    assert_eq!(
+        claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(),
+        900
+    );
     assert!(claims["sid"].as_str().unwrap().starts_with("signin_") && claims["jti"].is_string());
 }
 
@@ -295,12 +440,29 @@ async fn logging_out_ends_this_session_and_always_succeeds() {
 
     for _ in 0..2 {
         // The second time the bearer is not valid any more.
-        assert_eq!(here.query("mutation { logout { success } }").await.at("logout.success"), true);
+        assert_eq!(
+            here.query("mutation { logout { success } }")
+                .await
+                .at("logout.success"),
+            true
+        );
     }
 
-    assert_eq!(here.query("{ viewer { name } }").await.code(), "TOKEN_INVALID");
-    assert_eq!(there.query("{ viewer { name } }").await.at("viewer.name"), "ann");
-    assert_eq!(app.anonymous().query("mutation { logout { success } }").await.at("logout.success"), true);
+    assert_eq!(
+        here.query("{ viewer { name } }").await.code(),
+        "TOKEN_INVALID"
+    );
+    assert_eq!(
+        there.query("{ viewer { name } }").await.at("viewer.name"),
+        "ann"
+    );
+    assert_eq!(
+        app.anonymous()
+            .query("mutation { logout { success } }")
+            .await
+            .at("logout.success"),
+        true
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -309,10 +471,15 @@ async fn logging_out_everywhere_ends_all_sessions() {
     let here = app.user("ann").await;
     let (there, refresh) = sign_in(&app, "ann").await;
 
-    here.query("mutation { logoutEverywhere { success } }").await.data();
+    here.query("mutation { logoutEverywhere { success } }")
+        .await
+        .data();
 
     for client in [&here, &there] {
-        assert_eq!(client.query("{ viewer { name } }").await.code(), "TOKEN_INVALID");
+        assert_eq!(
+            client.query("{ viewer { name } }").await.code(),
+            "TOKEN_INVALID"
+        );
     }
     assert_eq!(refresh_with(&there, &refresh).await.code(), "TOKEN_INVALID");
 }
@@ -325,18 +492,46 @@ async fn a_device_is_listed_and_signed_out() {
     let there = here.again("ann").await;
 
     let listed = here.query("{ viewer { signInSessions { id isCurrent ip createdAt lastUsedAt expiresAt userAgent } } }").await;
-    let sessions = listed.data()["viewer"]["signInSessions"].as_array().unwrap();
-    let current: Vec<_> = sessions.iter().map(|s| s["isCurrent"].as_bool().unwrap()).collect();
+    let sessions = listed.data()["viewer"]["signInSessions"]
+        .as_array()
+        .unwrap();
+    let current: Vec<_> = sessions
+        .iter()
+        .map(|s| s["isCurrent"].as_bool().unwrap())
+        .collect();
     assert_eq!(current, [false, true]);
     assert_eq!(sessions[0]["ip"], "127.0.0.1");
     let other = json!({ "id": sessions[0]["id"] });
 
-    let stranger = ben.mutate("revokeSignInSession", other.clone(), "revokedSignInSessionId").await;
+    let stranger = ben
+        .mutate(
+            "revokeSignInSession",
+            other.clone(),
+            "revokedSignInSessionId",
+        )
+        .await;
     assert_eq!(stranger.code(), "NOT_FOUND");
-    let revoked = here.mutate("revokeSignInSession", other.clone(), "revokedSignInSessionId").await;
-    assert_eq!(revoked.at("revokeSignInSession.revokedSignInSessionId"), &other["id"]);
-    assert_eq!(there.query("{ viewer { name } }").await.code(), "TOKEN_INVALID");
-    assert_eq!(here.mutate("revokeSignInSession", other, "revokedSignInSessionId").await.code(), "NOT_FOUND");
+    let revoked = here
+        .mutate(
+            "revokeSignInSession",
+            other.clone(),
+            "revokedSignInSessionId",
+        )
+        .await;
+    assert_eq!(
+        revoked.at("revokeSignInSession.revokedSignInSessionId"),
+        &other["id"]
+    );
+    assert_eq!(
+        there.query("{ viewer { name } }").await.code(),
+        "TOKEN_INVALID"
+    );
+    assert_eq!(
+        here.mutate("revokeSignInSession", other, "revokedSignInSessionId")
+            .await
+            .code(),
+        "NOT_FOUND"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -344,10 +539,15 @@ async fn a_right_that_ends_in_a_document_ends_for_the_fields_after_it() {
     let app = TestApp::start().await;
     let ann = app.user("ann").await;
 
-    let answer = ann.query("mutation { logout { success } issueSubscriptionToken { token } }").await;
+    let answer = ann
+        .query("mutation { logout { success } issueSubscriptionToken { token } }")
+        .await;
 
     assert_eq!(answer.at("logout.success"), true);
-    assert_eq!((answer.code(), &answer.errors()[0]["path"]), ("UNAUTHENTICATED", &json!(["issueSubscriptionToken"])));
+    assert_eq!(
+        (answer.code(), &answer.errors()[0]["path"]),
+        ("UNAUTHENTICATED", &json!(["issueSubscriptionToken"]))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -356,18 +556,32 @@ async fn log_ins_are_limited_per_attempt() {
     app.insert_user("ann", madang::access::Role::User).await;
 
     for _ in 0..5 {
-        assert_eq!(app.anonymous().log_in("ann", "wrong horse").await.code(), "UNAUTHENTICATED");
+        assert_eq!(
+            app.anonymous().log_in("ann", "wrong horse").await.code(),
+            "UNAUTHENTICATED"
+        );
     }
     let limited = app.anonymous().log_in("ANN", PASSWORD).await;
-    assert_eq!((limited.code(), limited.status.as_u16()), ("RATE_LIMITED", 200));
-    let retry_after = limited.errors()[0]["extensions"]["retryAfter"].as_u64().unwrap();
+    assert_eq!(
+        (limited.code(), limited.status.as_u16()),
+        ("RATE_LIMITED", 200)
+    );
+    let retry_after = limited.errors()[0]["extensions"]["retryAfter"]
+        .as_u64()
+        .unwrap();
     assert!((1..=60).contains(&retry_after));
 
     let mut elsewhere = app.anonymous();
     elsewhere.address = "192.0.2.7";
     assert!(elsewhere.log_in("ann", PASSWORD).await.errors().is_empty());
     app.advance(61);
-    assert!(app.anonymous().log_in("ann", PASSWORD).await.errors().is_empty());
+    assert!(
+        app.anonymous()
+            .log_in("ann", PASSWORD)
+            .await
+            .errors()
+            .is_empty()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -376,9 +590,16 @@ async fn aliases_are_attempts_too() {
     let attempt = r#"login(input: { nameOrEmail: "ann", password: "wrong horse" }) { tokenType }"#;
     let document: String = (0..8).map(|n| format!("a{n}: {attempt} ")).collect();
 
-    let answer = app.anonymous().query(&format!("mutation {{ {document} }}")).await;
+    let answer = app
+        .anonymous()
+        .query(&format!("mutation {{ {document} }}"))
+        .await;
 
-    let codes: Vec<_> = answer.errors().iter().map(|e| e["extensions"]["code"].as_str().unwrap()).collect();
+    let codes: Vec<_> = answer
+        .errors()
+        .iter()
+        .map(|e| e["extensions"]["code"].as_str().unwrap())
+        .collect();
     assert_eq!(codes.iter().filter(|c| **c == "UNAUTHENTICATED").count(), 5);
     assert_eq!(codes.iter().filter(|c| **c == "RATE_LIMITED").count(), 3);
 }
@@ -387,9 +608,21 @@ async fn aliases_are_attempts_too() {
 async fn an_address_and_an_account_have_limits_of_their_own() {
     let app = TestApp::with(&["--rate-limits", "on", "--limit-login-account", "8"]).await;
     for n in 0..20 {
-        assert_eq!(app.anonymous().log_in(&format!("user{n}"), "wrong horse").await.code(), "UNAUTHENTICATED");
+        assert_eq!(
+            app.anonymous()
+                .log_in(&format!("user{n}"), "wrong horse")
+                .await
+                .code(),
+            "UNAUTHENTICATED"
+        );
     }
-    assert_eq!(app.anonymous().log_in("another", "wrong horse").await.code(), "RATE_LIMITED");
+    assert_eq!(
+        app.anonymous()
+            .log_in("another", "wrong horse")
+            .await
+            .code(),
+        "RATE_LIMITED"
+    );
 
     let mut client = app.anonymous();
     for address in ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"] {
@@ -398,7 +631,10 @@ async fn an_address_and_an_account_have_limits_of_their_own() {
         client.log_in("ann", "wrong horse").await;
     }
     client.address = "192.0.2.5";
-    assert_eq!(client.log_in("ann", "wrong horse").await.code(), "RATE_LIMITED");
+    assert_eq!(
+        client.log_in("ann", "wrong horse").await.code(),
+        "RATE_LIMITED"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -419,7 +655,14 @@ async fn sign_ups_are_limited_per_address() {
 async fn writes_are_limited_per_user() {
     let app = TestApp::with(&["--rate-limits", "on", "--limit-writes", "3"]).await;
     let ann = app.user("ann").await;
-    let rename = async || ann.mutate("updateUser", json!({ "id": ann.id, "name": "ann" }), "user { id }").await;
+    let rename = async || {
+        ann.mutate(
+            "updateUser",
+            json!({ "id": ann.id, "name": "ann" }),
+            "user { id }",
+        )
+        .await
+    };
 
     for _ in 0..3 {
         rename().await.data();

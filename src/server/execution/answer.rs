@@ -84,7 +84,7 @@ pub(super) fn panicked(payload: &(dyn Any + Send)) -> Error {
 }
 
 /// Turns what is not yet ours among the errors of `response`: those that never passed a field, such as the failure of a
-/// subscription to start.
+/// subscription to start. They come in the order of the document, whichever field was ready first.
 pub(super) fn finish(mut response: Response, client: &Client) -> Response {
     for error in &mut response.errors {
         let is_finished = error
@@ -97,6 +97,14 @@ pub(super) fn finish(mut response: Response, client: &Client) -> Response {
             *error = wire(&ours(error), locations, path, Some(client));
         }
     }
+    response.errors.sort_by_cached_key(|error| {
+        let place = error.locations.first().map(|pos| (pos.line, pos.column));
+        let indices = error.path.iter().filter_map(|segment| match segment {
+            PathSegment::Index(index) => Some(*index),
+            PathSegment::Field(_) => None,
+        });
+        (place, indices.collect::<Vec<_>>())
+    });
     response
 }
 

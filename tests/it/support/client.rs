@@ -33,7 +33,14 @@ pub struct Answer {
 
 impl Client {
     pub fn new(app: Arc<TestApp>) -> Self {
-        Self { app, id: String::new(), token: None, cookie: None, language: None, address: "127.0.0.1" }
+        Self {
+            app,
+            id: String::new(),
+            token: None,
+            cookie: None,
+            language: None,
+            address: "127.0.0.1",
+        }
     }
 
     /// Signs in and keeps the access token.
@@ -61,7 +68,8 @@ impl Client {
     }
 
     pub async fn run(&self, document: &str, variables: Value) -> Answer {
-        self.post(json!({ "query": document, "variables": variables }).to_string()).await
+        self.post(json!({ "query": document, "variables": variables }).to_string())
+            .await
     }
 
     /// Calls the mutation `name` with an input, and selects `fields` of its payload.
@@ -86,7 +94,10 @@ impl Client {
         let headers = request.headers_mut();
         headers.insert(header::HOST, "localhost".parse().unwrap());
         if let Some(token) = &self.token {
-            headers.insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+            headers.insert(
+                header::AUTHORIZATION,
+                format!("Bearer {token}").parse().unwrap(),
+            );
         }
         if let Some(cookie) = &self.cookie {
             headers.insert(header::COOKIE, cookie.parse().unwrap());
@@ -102,24 +113,35 @@ impl Client {
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
-        Answer { status: parts.status, headers: parts.headers, body }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 
     /// Makes a board and tells its id.
     pub async fn board(&self, input: Value) -> String {
-        self.mutate("createBoard", input, "board { id }").await.text("createBoard.board.id")
+        self.mutate("createBoard", input, "board { id }")
+            .await
+            .text("createBoard.board.id")
     }
 
     /// Makes a post and tells its id.
     pub async fn post_on(&self, board: &str, title: &str) -> String {
-        let input = json!({ "boardId": board, "title": title, "content": format!("{title}: content") });
-        self.mutate("createPost", input, "post { id }").await.text("createPost.post.id")
+        let input =
+            json!({ "boardId": board, "title": title, "content": format!("{title}: content") });
+        self.mutate("createPost", input, "post { id }")
+            .await
+            .text("createPost.post.id")
     }
 
     /// Makes a comment and tells its id.
     pub async fn comment_on(&self, post: &str, content: &str) -> String {
         let input = json!({ "postId": post, "content": content });
-        self.mutate("createComment", input, "comment { id }").await.text("createComment.comment.id")
+        self.mutate("createComment", input, "comment { id }")
+            .await
+            .text("createComment.comment.id")
     }
 }
 
@@ -159,11 +181,18 @@ impl Answer {
 
     /// Field and code of each violation.
     pub fn violations(&self) -> Vec<(String, String)> {
-        let Some(violations) = self.errors().first().and_then(|e| e["extensions"]["violations"].as_array()) else {
+        let Some(violations) = self
+            .errors()
+            .first()
+            .and_then(|e| e["extensions"]["violations"].as_array())
+        else {
             return Vec::new();
         };
         let text = |v: &Value, key: &str| v[key].as_str().unwrap_or_default().to_owned();
-        violations.iter().map(|v| (text(v, "field"), text(v, "code"))).collect()
+        violations
+            .iter()
+            .map(|v| (text(v, "field"), text(v, "code")))
+            .collect()
     }
 
     /// The only violation.

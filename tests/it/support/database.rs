@@ -40,10 +40,14 @@ impl Database {
             Engine::Mysql => {
                 let server = server_url();
                 let name = format!("madang_test_{}", uuid::Uuid::now_v7().simple());
-                let statement = format!("CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin");
+                let statement =
+                    format!("CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin");
                 execute(server.clone(), statement).await.unwrap();
                 let url = format!("{}/{name}", server.trim_end_matches('/'));
-                Self { url, schema: Some((server, name)) }
+                Self {
+                    url,
+                    schema: Some((server, name)),
+                }
             }
         }
     }
@@ -51,10 +55,14 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let Some((server, name)) = self.schema.take() else { return };
+        let Some((server, name)) = self.schema.take() else {
+            return;
+        };
         // A thread of its own, since a runtime may be around and may be ending.
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
             runtime.block_on(execute(server, format!("DROP DATABASE {name}")))
         });
         if !matches!(dropping.join(), Ok(Ok(()))) {
@@ -69,7 +77,10 @@ fn server_url() -> String {
     url.expect("TEST_MYSQL_URL is needed for the tests on MySQL/MariaDB; ./test.sh starts a server and sets it")
 }
 
-async fn execute(url: String, statement: String) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn execute(
+    url: String,
+    statement: String,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     use mysql_async::prelude::Queryable;
     let mut conn = mysql_async::Conn::new(mysql_async::Opts::from_url(&url)?).await?;
     conn.query_drop(statement).await?;
@@ -86,19 +97,37 @@ struct Row {
 /// Every row of every table as text.
 pub async fn rows(app: &App) -> Vec<String> {
     const TABLES: [(&str, &str); 7] = [
-        ("users", "id name email password_hash role is_banned ban_reason joined_at updated_at"),
-        ("sign_in_sessions", "id user_id created_at last_used_at expires_at"),
+        (
+            "users",
+            "id name email password_hash role is_banned ban_reason joined_at updated_at",
+        ),
+        (
+            "sign_in_sessions",
+            "id user_id created_at last_used_at expires_at",
+        ),
         ("refresh_tokens", "hash session_id expires_at rotated_at"),
-        ("boards", "id name information is_visible is_available post_count created_at updated_at"),
+        (
+            "boards",
+            "id name information is_visible is_available post_count created_at updated_at",
+        ),
         ("board_grants", "board_id user_id granted_at"),
-        ("posts", "id board_id author_id title content is_visible comment_count created_at updated_at"),
-        ("comments", "id post_id author_id content is_visible created_at updated_at"),
+        (
+            "posts",
+            "id board_id author_id title content is_visible comment_count created_at updated_at",
+        ),
+        (
+            "comments",
+            "id post_id author_id content is_visible created_at updated_at",
+        ),
     ];
     app.db
         .read(|conn| {
             let mut rows = Vec::new();
             for (table, columns) in TABLES {
-                let columns: Vec<_> = columns.split(' ').map(|c| format!("coalesce(hex({c}), 'null')")).collect();
+                let columns: Vec<_> = columns
+                    .split(' ')
+                    .map(|c| format!("coalesce(hex({c}), 'null')"))
+                    .collect();
                 let (sqlite, mysql) = (columns.join(" || ' ' || "), columns.join(", ' ', "));
                 let text = match conn {
                     madang::db::Conn::Sqlite(_) => sqlite,

@@ -65,11 +65,24 @@ impl TestApp {
         let volume = tempfile::tempdir().unwrap();
         let database = database::Database::make(engine, volume.path()).await;
         let mut flags = flags.to_vec();
-        flags.extend(["--database-url", &database.url, "--jwt-secret", "a secret of thirty-two bytes, at least"]);
+        flags.extend([
+            "--database-url",
+            &database.url,
+            "--jwt-secret",
+            "a secret of thirty-two bytes, at least",
+        ]);
         let clock = Clock::system();
-        let app = App::open(config(volume.path(), &flags), clock.clone()).await.unwrap();
+        let app = App::open(config(volume.path(), &flags), clock.clone())
+            .await
+            .unwrap();
         let server = Server::new(app.clone());
-        Arc::new(Self { app, clock, server, _database: database, volume })
+        Arc::new(Self {
+            app,
+            clock,
+            server,
+            _database: database,
+            volume,
+        })
     }
 
     /// Somebody who is not signed in.
@@ -103,7 +116,9 @@ impl TestApp {
         let email = format!("{name}@example.org");
         let password = Password::parse(PASSWORD.to_owned(), name, &email).unwrap();
         let (name, email) = (Name::parse(name).unwrap(), Email::parse(&email).unwrap());
-        users::insert(&self.app, name, email, password, role).await.unwrap()
+        users::insert(&self.app, name, email, password, role)
+            .await
+            .unwrap()
     }
 
     /// An id of this kind that leads nowhere.

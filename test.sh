@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# All tests, on the embedded engine and on MariaDB, and those that need Node and a browser. Installs what is missing
+# (Debian, with apt), starts the servers that it needs on free ports in a temporary folder, and stops them again.
+#
+#   ./test.sh                all of it
+#   ./test.sh sqlite | mysql | js      one part
+#
+# TEST_MYSQL_URL=mysql://USER:PASSWORD@HOST:PORT uses a MySQL or MariaDB server that is there already.
+set -euo pipefail
+cd "$(dirname "$0")"
+parts=${*:-sqlite mysql js}
+
+temp=$(mktemp -d)
+started=()
+# Ends what this script has started, and nothing else.
+finish() {
+  for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
+  for pid in "${started[@]}"; do wait "$pid" 2>/dev/null || true; done
+  rm -rf "$temp"
+}
+trap finish EXIT
+
+say() { printf '\n== %s\n' "$*"; }
+
+# need COMMAND PACKAGE: installs the package when the command is missing.
+need() {
+  command -v "$1" >/dev/null && return
+  command -v apt-get >/dev/null || { echo "$1 is missing, and so is apt-get: install $2 by hand" >&2; exit 1; }
+  local sudo=""
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  say "installing $2"
+  $sudo apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$2" >/dev/null
+}
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# until_ready SECONDS PID COMMAND…: waits until the command succeeds; fails when the process ends or time runs out.
+until_ready() {
+  local tries=$(($1 * 10)) pid=$2
+  shift 2
+  for _ in $(seq "$tries"); do
+    "$@" >/dev/null 2>&1 && return
+    kill -0 "$pid" 2>/dev/null || break
+    sleep 0.1
+  done
+  return 1
+}
+
+start_mariadb() {
+  [ -n "${TEST_MYSQL_URL:-}" ] && return
+  # Where Debian puts the server.
+  PATH=$PATH:/usr/sbin
+  need mariadbd mariadb-server
+  need python3 python3
+  local data=$temp/mariadb port user=()
+  port=$(free_port)
+  [ "$(id -u)" = 0 ] && user=(--user=root)
+  say "starting MariaDB on port $port"
+  mariadb-install-db --no-defaults "${user[@]}" --datadir="$data" --auth-root-authentication-method=normal \
+    --skip-test-db >"$temp/mariadb-install.log" 2>&1 || { cat "$temp/mariadb-install.log" >&2; exit 1; }
+  # Durability is not what these tests are about, and the folder is thrown away.
+  mariadbd --no-defaults "${user[@]}" --datadir="$data" --socket="$temp/mariadb.sock" --port="$port" \
+    --bind-address=127.0.0.1 --innodb-flush-log-at-trx-commit=0 --max-connections=1000 \
+    >"$temp/mariadb.log" 2>&1 &
+  started+=($!)
+  until_ready 60 $! mariadb-admin --no-defaults --socket="$temp/mariadb.sock" --user=root ping ||
+    { tail -n 30 "$temp/mariadb.log" >&2; exit 1; }
+  mariadb --no-defaults --socket="$temp/mariadb.sock" --user=root -e \
+    "CREATE USER tester@'127.0.0.1' IDENTIFIED BY 'tester'; GRANT ALL ON *.* TO tester@'127.0.0.1';"
+  export TEST_MYSQL_URL=mysql://tester:tester@127.0.0.1:$port
+}
+
+start_madang() {
+  cargo build --quiet
+  local volume=$temp/volume port
+  port=$(free_port)
+  export MADANG_URL=http://127.0.0.1:$port MADANG_SDL=$PWD/schema.graphql
+  export MADANG_ADMIN_NAME=admin MADANG_ADMIN_PASSWORD="correct horse battery"
+  say "starting madang on port $port"
+  target/debug/madang create-admin --volume-dir "$volume" --name "$MADANG_ADMIN_NAME" --email admin@example.org \
+    --password-stdin <<<"$MADANG_ADMIN_PASSWORD" >/dev/null
+  # Short times where a test waits for them to pass; no rates, since the tests sign in all the time.
+  target/debug/madang serve --volume-dir "$volume" --bind "127.0.0.1:$port" --rate-limits off \
+    --access-token-ttl 6s --limit-init-time 1s >"$temp/madang.log" 2>&1 &
+  started+=($!)
+  until_ready 30 $! curl -sf "$MADANG_URL/readyz" || { tail -n 30 "$temp/madang.log" >&2; exit 1; }
+}
+
+for part in $parts; do
+  case $part in
+    sqlite)
+      say "tests on SQLite"
+      TEST_ENGINE=sqlite cargo test --quiet
+      ;;
+    mysql)
+      start_mariadb
+      say "tests on MariaDB"
+      TEST_ENGINE=mysql cargo test --quiet --test it
+      ;;
+    js)
+      need node nodejs
+      need npm npm
+      need curl curl
+      need chromium chromium
+      need python3 python3
+      start_madang
+      say "tests with Node and Chromium"
+      npm --prefix tests/js ci --silent --no-audit --no-fund
+      npm --prefix tests/js test || { echo "the end of the server's log:" >&2; tail -n 40 "$temp/madang.log" >&2; exit 1; }
+      ;;
+    *)
+      echo "there is no part $part: sqlite, mysql or js" >&2
+      exit 2
+      ;;
+  esac
+done
+say "all tests have passed: $parts"
