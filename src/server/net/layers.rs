@@ -111,7 +111,8 @@ async fn traced(mut request: Request, next: Next) -> Response {
         response.headers_mut().insert(REQUEST_ID, echo);
     }
     let _entered = span.entered();
-    let (status, ms) = (response.status().as_u16(), began.elapsed().as_millis());
+    let status = response.status().as_u16();
+    let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(%method, path, status, ms, "answered");
     response
 }

@@ -1,0 +1,108 @@
+// GraphiQL in a browser: it asks this server for everything, runs a query, shows the docs, follows a subscription with the
+// token of its headers editor. Screenshots go to MADANG_SCREENSHOTS, or to a temporary folder. CHROMIUM names the browser.
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { chromium } from 'playwright-core';
+import { madang } from './support/madang.mjs';
+
+let profile, shots, browser, page;
+const strangers = [];
+const complaints = [];
+
+before(async () => {
+  profile = await mkdtemp(join(tmpdir(), 'madang-chromium-'));
+  shots = process.env.MADANG_SCREENSHOTS ?? (await mkdtemp(join(tmpdir(), 'madang-graphiql-')));
+  browser = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    headless: true,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      // Nothing but this machine has an address.
+      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
+    ],
+    viewport: { width: 1280, height: 800 },
+  });
+  await browser.route('**/*', (route) => {
+    const { hostname, protocol } = new URL(route.request().url());
+    const isOurs = ['127.0.0.1', 'localhost', '[::1]'].includes(hostname);
+    if (isOurs || protocol === 'data:' || protocol === 'blob:') return route.continue();
+    strangers.push(route.request().url());
+    return route.abort();
+  });
+  page = await browser.newPage();
+  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  await page.goto(`${madang.url}/graphiql`);
+  await page.waitForSelector('.graphiql-query-editor .CodeMirror');
+});
+
+after(async () => {
+  await browser?.close();
+  if (profile) await rm(profile, { recursive: true, force: true });
+});
+
+const shoot = (name) => page.screenshot({ path: join(shots, `${name}.png`) });
+/** Fills an editor: 0 is the query, 1 the variables, 2 the headers. */
+const write = (editor, text) =>
+  page.evaluate(
+    ([editor, text]) => {
+      const found = document.querySelectorAll('.graphiql-editor > .CodeMirror')[editor];
+      found.CodeMirror.setValue(text);
+    },
+    [editor, text],
+  );
+const answer = () =>
+  page.evaluate(() => document.querySelector('.result-window .CodeMirror').CodeMirror.getValue());
+const answers = (pattern) =>
+  page.waitForFunction(
+    (source) => {
+      const editor = document.querySelector('.result-window .CodeMirror');
+      return new RegExp(source).test(editor?.CodeMirror.getValue() ?? '');
+    },
+    pattern.source,
+    { timeout: 10_000 },
+  );
+
+test('the starter query runs', async () => {
+  await page.click('button[aria-label^="Execute query"]');
+  await answers(/"viewer"/);
+  assert.match(await answer(), /"data"/);
+  await shoot('query');
+});
+
+test('the docs of the schema open', async () => {
+  await page.click('button[aria-label="Show Documentation Explorer"]');
+  await page.click('.graphiql-doc-explorer a:has-text("Query")');
+  await page.waitForSelector('.graphiql-doc-explorer :text("boards")');
+  await shoot('docs');
+});
+
+test('a subscription follows with the token of the headers editor', async () => {
+  const board = await madang.newBoard();
+  const { accessToken } = await madang.newUser();
+  await write(2, JSON.stringify({ Authorization: `Bearer ${accessToken}` }));
+  await write(0, `subscription { postAdded(boardId: "${board}") { title author { name } } }`);
+  // GraphiQL takes over what was written after a moment.
+  await page.waitForTimeout(500);
+  await page.click('button[aria-label^="Execute query"]');
+  await page.waitForSelector('button[aria-label^="Stop query"]');
+  await page.waitForTimeout(700);
+  const title = await madang.newPost(board, accessToken);
+  await answers(new RegExp(title));
+  await shoot('subscription');
+  await page.click('button[aria-label^="Stop query"]');
+});
+
+test('nothing was asked of another host, and the page did not complain', () => {
+  assert.deepEqual(strangers, []);
+  assert.deepEqual(complaints, []);
+});

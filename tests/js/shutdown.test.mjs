@@ -1,0 +1,12 @@
+// A server that is told to stop (SIGTERM to MADANG_PID) says so on its sockets. To be run last: the server is gone then.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Raw } from './support/socket.mjs';
+
+test('sockets are closed with 1001', async (t) => {
+  if (!process.env.MADANG_PID) return t.skip('MADANG_PID is not set');
+  const [anonymous, waiting] = [await Raw.ready(), await Raw.open()];
+  process.kill(Number(process.env.MADANG_PID), 'SIGTERM');
+  assert.equal((await anonymous.ended()).code, 1001);
+  assert.equal((await waiting.ended()).code, 1001);
+});
