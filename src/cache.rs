@@ -1,4 +1,4 @@
-//! Small values with an expiry, counted and claimed: rates, single-use tokens, and later views. In the process, or in
+//! Small values with an expiry, counted and claimed: rates, single-use tokens, views. In the process, or in
 //! Redis when several servers share them. What must survive a restart does not live here.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -25,6 +25,7 @@ impl Cache {
         Self(Arc::new(Inner::InProcess(InProcess {
             clock,
             shelf: Mutex::default(),
+            tallies: Mutex::default(),
         })))
     }
 
@@ -48,6 +49,34 @@ impl Cache {
         Ok(())
     }
 
+    /// Claims `key` for `lifetime`. Of several who claim it at once, and until it ends, one hears true.
+    ///
+    /// # Errors
+    /// As [`Cache::count`].
+    pub async fn claim(&self, key: &str, lifetime: Duration) -> Result<bool> {
+        let Inner::InProcess(cache) = &*self.0;
+        Ok(cache.claim(key, lifetime))
+    }
+
+    /// Adds `by` to what `family` holds for `member`, until somebody takes the family.
+    ///
+    /// # Errors
+    /// As [`Cache::count`].
+    pub async fn tally(&self, family: &'static str, member: &str, by: u64) -> Result<()> {
+        let Inner::InProcess(cache) = &*self.0;
+        cache.tally(family, member, by);
+        Ok(())
+    }
+
+    /// Takes all that `family` holds, by member. Of several who try at once, each number goes to one.
+    ///
+    /// # Errors
+    /// As [`Cache::count`].
+    pub async fn take_tally(&self, family: &'static str) -> Result<HashMap<String, u64>> {
+        let Inner::InProcess(cache) = &*self.0;
+        Ok(cache.tallies.lock().remove(family).unwrap_or_default())
+    }
+
     /// Takes the value of `key` away. Of several who try at once, one gets it.
     ///
     /// # Errors
@@ -61,6 +90,8 @@ impl Cache {
 struct InProcess {
     clock: Clock,
     shelf: Mutex<Shelf>,
+    /// By family and member.
+    tallies: Mutex<HashMap<&'static str, HashMap<String, u64>>>,
 }
 
 #[derive(Default)]
@@ -132,6 +163,29 @@ impl InProcess {
         );
     }
 
+    fn claim(&self, key: &str, lifetime: Duration) -> bool {
+        let now = self.clock.now();
+        let mut shelf = self.shelf.lock();
+        let is_free = shelf.entries.get(key).is_none_or(|e| e.ends <= now);
+        if is_free {
+            let claim = Entry {
+                ends: now.after(lifetime),
+                value: Value::Bytes(Vec::new()),
+            };
+            shelf.insert(key, claim, now);
+        }
+        is_free
+    }
+
+    fn tally(&self, family: &'static str, member: &str, by: u64) {
+        let mut tallies = self.tallies.lock();
+        *tallies
+            .entry(family)
+            .or_default()
+            .entry(member.to_owned())
+            .or_default() += by;
+    }
+
     fn take(&self, key: &str) -> Option<Vec<u8>> {
         let now = self.clock.now();
         match self.shelf.lock().entries.remove(key) {
@@ -141,5 +195,40 @@ impl InProcess {
             }) if ends > now => Some(bytes),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    #[tokio::test]
+    async fn a_claim_holds_until_it_ends() {
+        let clock = Clock::system();
+        let cache = Cache::in_process(clock.clone());
+
+        assert!(cache.claim("a", HOUR).await.unwrap());
+        assert!(!cache.claim("a", HOUR).await.unwrap());
+        assert!(cache.claim("b", HOUR).await.unwrap());
+        clock.advance(HOUR);
+        assert!(cache.claim("a", HOUR).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_tally_is_taken_once_and_whole() {
+        let cache = Cache::in_process(Clock::system());
+        for (family, member, by) in [("x", "1", 1), ("x", "2", 5), ("x", "1", 2), ("y", "1", 9)] {
+            cache.tally(family, member, by).await.unwrap();
+        }
+
+        let taken = cache.take_tally("x").await.unwrap();
+
+        assert_eq!(
+            taken,
+            HashMap::from([("1".to_owned(), 3), ("2".to_owned(), 5)])
+        );
+        assert!(cache.take_tally("x").await.unwrap().is_empty());
     }
 }

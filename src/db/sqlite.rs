@@ -64,10 +64,12 @@ impl Sqlite {
             Synchronous::Full => "FULL",
             Synchronous::Normal => "NORMAL",
         };
+        // A migration that makes a table anew drops the old one, which must not delete what refers to it.
         let mut writer = connect(&format!(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON;"
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = OFF;"
         ))?;
         migrations::run_sqlite(&mut writer)
+            .and_then(|()| Ok(writer.batch_execute("PRAGMA foreign_keys = ON;")?))
             .map_err(|e| fault(format!("cannot bring {} up to date: {e}", path.display())))?;
         statements.watch(&mut writer);
 

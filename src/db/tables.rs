@@ -85,11 +85,27 @@ table! {
         title -> Text,
         /// Else for its author and admins only.
         is_visible -> Bool,
+        /// One a reader and hour; what was counted in the last seconds comes later.
+        view_count -> Integer,
+        like_count -> Integer,
         /// Visible comments.
         comment_count -> Integer,
         created_at -> BigInt,
         updated_at -> Nullable<BigInt>,
+        /// The last change, creation included: what an order by it needs an index on.
+        changed_at -> BigInt,
         content -> Text,
+        /// Counts posts as they arrive. The search table knows a post by it.
+        number -> BigInt,
+    }
+}
+
+table! {
+    /// Who likes which post.
+    likes (post_id, user_id) {
+        post_id -> Binary,
+        user_id -> Binary,
+        created_at -> BigInt,
     }
 }
 
@@ -114,6 +130,7 @@ joinable!(board_grants -> users (user_id));
 joinable!(board_grants -> boards (board_id));
 joinable!(posts -> boards (board_id));
 joinable!(comments -> posts (post_id));
+joinable!(likes -> posts (post_id));
 allow_tables_to_appear_in_same_query!(
     users,
     sign_in_sessions,
@@ -121,5 +138,6 @@ allow_tables_to_appear_in_same_query!(
     boards,
     board_grants,
     posts,
+    likes,
     comments
 );

@@ -7,7 +7,11 @@ use futures_util::Stream;
 
 use super::{
     Post, live, parse_content, parse_title,
-    store::{self, ContentOfPost, NewPost, PostChanges, PostFilter, ReadablePost},
+    store::{
+        self, ContentOfPost, NewPost, PostChanges, PostFilter, ReadablePost,
+        likes::{self, LikedByActor},
+        views,
+    },
 };
 use crate::{
     access::{Access, Caller, auth},
@@ -67,6 +71,16 @@ impl Post {
         self.updated_at
     }
 
+    /// How many times it was opened, one a reader and hour; a few seconds behind.
+    async fn view_count(&self) -> i32 {
+        self.view_count
+    }
+
+    /// How many people like it.
+    async fn like_count(&self) -> i32 {
+        self.like_count
+    }
+
     /// How many visible comments it has.
     async fn comment_count(&self) -> i32 {
         self.comment_count
@@ -78,6 +92,11 @@ impl Post {
     async fn is_visible(&self, ctx: &Context<'_>) -> Result<Option<bool>> {
         ctx.caller().owner_or_admin(self.author_id)?;
         Ok(Some(self.is_visible))
+    }
+
+    /// Whether the viewer likes it.
+    async fn viewer_has_liked(&self, ctx: &Context<'_>) -> Result<bool> {
+        Ok(ctx.load::<LikedByActor>(self.id).await?.is_some())
     }
 
     /// Whether the viewer may change and delete it.
@@ -113,7 +132,7 @@ pub struct PostQuery;
 
 #[Object]
 impl PostQuery {
-    /// The post with this id. Access: readers.
+    /// The post with this id. Selecting its content counts as a view, one a reader and hour. Access: readers.
     #[graphql(directive = auth::apply(Access::Reader), guard = "Access::Reader")]
     async fn post(
         &self,
@@ -121,7 +140,12 @@ impl PostQuery {
         #[graphql(desc = "The post's id.")] id: ID,
     ) -> Result<Option<Post>> {
         let post = ctx.load::<ReadablePost>(input::id("id", &id)?).await?;
-        post.map(Some).ok_or(Error::NotFound)
+        let post = post.ok_or(Error::NotFound)?;
+        // Who reads the content has opened the post.
+        if ctx.look_ahead().field("content").exists() {
+            views::count(ctx.app(), ctx.caller(), post.id).await;
+        }
+        Ok(Some(post))
     }
 
     /// Posts that the viewer may read, newest first. Access: readers.
@@ -224,6 +248,34 @@ struct DeletePostPayload {
     deleted_post_id: ID,
 }
 
+/// What `likePost` takes.
+#[derive(InputObject)]
+struct LikePostInput {
+    /// The post to like.
+    id: ID,
+}
+
+/// What `likePost` answers.
+#[derive(SimpleObject)]
+struct LikePostPayload {
+    /// The post, with its likes as they are now.
+    post: Post,
+}
+
+/// What `unlikePost` takes.
+#[derive(InputObject)]
+struct UnlikePostInput {
+    /// The post to like no longer.
+    id: ID,
+}
+
+/// What `unlikePost` answers.
+#[derive(SimpleObject)]
+struct UnlikePostPayload {
+    /// The post, with its likes as they are now.
+    post: Post,
+}
+
 /// Changes of posts.
 #[derive(Default)]
 pub struct PostMutation;
@@ -288,6 +340,30 @@ impl PostMutation {
         Ok(Some(DeletePostPayload {
             deleted_post_id: id.into(),
         }))
+    }
+
+    /// Likes a post. Liking it twice is liking it once. Access: signed in.
+    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    async fn like_post(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which post.")] input: LikePostInput,
+    ) -> Result<Option<LikePostPayload>> {
+        let id = input::id("id", &input.id)?;
+        let post = likes::like(ctx.app(), &ctx.signed_in()?, id).await?;
+        Ok(Some(LikePostPayload { post }))
+    }
+
+    /// Takes a like back, where there is one. Access: signed in.
+    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    async fn unlike_post(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which post.")] input: UnlikePostInput,
+    ) -> Result<Option<UnlikePostPayload>> {
+        let id = input::id("id", &input.id)?;
+        let post = likes::unlike(ctx.app(), &ctx.signed_in()?, id).await?;
+        Ok(Some(UnlikePostPayload { post }))
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Post {
     pub author_id: Option<UserId>,
     pub title: String,
     pub is_visible: bool,
+    pub view_count: i32,
+    pub like_count: i32,
     /// Visible comments.
     pub comment_count: i32,
     pub created_at: Timestamp,

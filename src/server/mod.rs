@@ -33,10 +33,13 @@ use crate::{
     clock::Clock,
     config::{Config, Fault},
     ids::UserId,
+    posts::store::views,
 };
 
 /// How long what runs may go on after the signal to stop.
 const FAREWELL: Duration = Duration::from_secs(15);
+/// How often views are written to the database: a crash loses no more than these.
+const BETWEEN_VIEWS: Duration = Duration::from_secs(10);
 
 /// A server, before or while it listens. Cheap to clone.
 #[derive(Clone)]
@@ -59,6 +62,7 @@ impl Server {
                 .clone()
                 .run_until_cancelled_owned(forget_changed_rights(app.clone())),
         );
+        tasks.spawn(write_views(app.clone(), shutdown.clone()));
 
         let schema = schema::build(Execution);
         let pages = Pages {
@@ -114,6 +118,8 @@ impl Server {
         {
             tracing::warn!("some sockets were still open and are cut off");
         }
+        // Nothing reads any more, so these are the last ones.
+        flush_views(&self.app).await;
         Ok(())
     }
 }
@@ -178,6 +184,20 @@ async fn stop_signal() {
         }
     }
     interrupt.await;
+}
+
+/// Writes views every now and then. What was taken to be written is written, also when the end comes meanwhile.
+async fn write_views(app: App, shutdown: CancellationToken) {
+    let pause = || tokio::time::sleep(BETWEEN_VIEWS);
+    while shutdown.run_until_cancelled(pause()).await.is_some() {
+        flush_views(&app).await;
+    }
+}
+
+async fn flush_views(app: &App) {
+    if let Err(error) = views::flush(app).await {
+        tracing::warn!(%error, "views could not be written");
+    }
 }
 
 /// Forgets what was remembered of users whose rights have changed on another server.

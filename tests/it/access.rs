@@ -334,6 +334,22 @@ fn examples() -> BTreeMap<&'static str, Example> {
             ),
         ),
         (
+            "Mutation.likePost",
+            example(
+                "mutation($i: LikePostInput!) { likePost(input: $i) { post { id } } }",
+                |v| json!({ "i": { "id": v.post } }),
+                MEMBERS,
+            ),
+        ),
+        (
+            "Mutation.unlikePost",
+            example(
+                "mutation($i: UnlikePostInput!) { unlikePost(input: $i) { post { id } } }",
+                |v| json!({ "i": { "id": v.post } }),
+                MEMBERS,
+            ),
+        ),
+        (
             "Mutation.createComment",
             example(
                 "mutation($i: CreateCommentInput!) { createComment(input: $i) { comment { id } } }",

@@ -18,5 +18,7 @@ mod contract;
 mod db;
 mod house;
 mod http;
+mod likes;
 mod posts;
 mod sessions;
+mod views;

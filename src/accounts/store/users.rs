@@ -22,6 +22,7 @@ use crate::{
     ids::UserId,
     input::Violations,
     loader::Batch,
+    posts::store::likes,
     text,
 };
 
@@ -229,7 +230,7 @@ pub async fn change_password(
     Ok(())
 }
 
-/// Deletes the account `id`. What it wrote stays without an author; its sessions, tokens and grants go.
+/// Deletes the account `id`. What it wrote stays without an author; its sessions, tokens, grants and likes go.
 ///
 /// # Errors
 /// `NOT_FOUND`; `FORBIDDEN` for others than its owner and admins; `INVALID` at `currentPassword`; `CONFLICT` for the last
@@ -247,6 +248,7 @@ pub async fn delete(
     app.db
         .write(move |conn| {
             keep_an_admin(conn, id)?;
+            likes::take_back_all(conn, id)?;
             on!(conn, |c| diesel::delete(users::table.find(id)).execute(c))?;
             Ok(())
         })

@@ -96,7 +96,7 @@ struct Row {
 
 /// Every row of every table as text.
 pub async fn rows(app: &App) -> Vec<String> {
-    const TABLES: [(&str, &str); 7] = [
+    const TABLES: [(&str, &str); 8] = [
         (
             "users",
             "id name email password_hash role is_banned ban_reason joined_at updated_at",
@@ -113,8 +113,9 @@ pub async fn rows(app: &App) -> Vec<String> {
         ("board_grants", "board_id user_id granted_at"),
         (
             "posts",
-            "id board_id author_id title content is_visible comment_count created_at updated_at",
+            "id board_id author_id title content is_visible view_count like_count comment_count created_at updated_at changed_at",
         ),
+        ("likes", "post_id user_id created_at"),
         (
             "comments",
             "id post_id author_id content is_visible created_at updated_at",

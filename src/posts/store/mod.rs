@@ -1,16 +1,23 @@
-//! The only room that reads or writes `posts`, and the place that says who may read them.
+//! The only room that reads or writes `posts` and `likes`, and the place that says who may read them. What single posts
+//! and batches of them need is here; lists are in `page`, changes in `write`.
+
+pub mod likes;
+mod page;
+pub mod views;
+mod write;
 
 use std::collections::HashMap;
 
 use diesel::{prelude::*, sql_types::Bool};
 
+pub use page::{PostFilter, page};
+pub use write::{NewPost, PostChanges, delete, insert, update};
+
 use super::Post;
 use crate::{
-    access::{Actor, SignedIn},
+    access::Actor,
     app::App,
-    boards::store::{self as boards_store, grantee, may_enter},
-    bus::Topic,
-    connection::{Page, Slice, keyset},
+    boards::store::{grantee, may_enter},
     db::{
         Conn,
         dialect::{self, Lockable},
@@ -18,7 +25,7 @@ use crate::{
         tables::{board_grants, boards, posts},
     },
     error::{Error, Result},
-    ids::{BoardId, PostId, UserId},
+    ids::{BoardId, PostId},
     loader::Batch,
 };
 
@@ -171,166 +178,6 @@ pub fn readable_in(conn: &mut Conn, actor: &Actor, id: PostId) -> Result<Post> {
         }
         query.first(c)
     })?)
-}
-
-/// What narrows the list of posts down. Empty: all that the actor may read.
-#[derive(Clone, Debug, Default)]
-pub struct PostFilter {
-    pub board: Option<BoardId>,
-    pub author: Option<UserId>,
-}
-
-/// Posts that `actor` may read, newest first.
-///
-/// # Errors
-/// Those of the database.
-pub async fn page(
-    app: &App,
-    actor: Actor,
-    filter: PostFilter,
-    page: Page<PostId>,
-) -> Result<Slice<Post>> {
-    app.db
-        .read(move |conn| {
-            let found: Vec<Post> = on!(conn, |c| {
-                let mut query = posts::table
-                    .inner_join(boards::table)
-                    .select(Post::as_select())
-                    .into_boxed::<DB>();
-                if !actor.is_admin() {
-                    let user = grantee(&actor);
-                    query = query
-                        .filter(may_enter!(user))
-                        .filter(not_hidden_post!(user));
-                }
-                if let Some(board) = filter.board {
-                    query = query.filter(posts::board_id.eq(board));
-                }
-                if let Some(author) = filter.author {
-                    query = query.filter(posts::author_id.eq(author));
-                }
-                keyset!(query, page, posts::id, Desc).load(c)
-            })?;
-            Ok(page.slice(found))
-        })
-        .await
-}
-
-/// A post to be.
-#[derive(Clone, Debug)]
-pub struct NewPost {
-    pub board: BoardId,
-    pub title: String,
-    pub content: String,
-    pub is_visible: bool,
-}
-
-/// Posts on a board.
-///
-/// # Errors
-/// `NOT_FOUND` when `actor` may not enter the board.
-pub async fn insert(app: &App, actor: &SignedIn, new: NewPost) -> Result<Post> {
-    let post = Post {
-        id: app.clock.id(),
-        board_id: new.board,
-        author_id: Some(actor.id),
-        title: new.title,
-        is_visible: new.is_visible,
-        comment_count: 0,
-        created_at: app.clock.now(),
-        updated_at: None,
-    };
-    let (actor, content) = (Actor::SignedIn(*actor), new.content);
-    let post = app
-        .db
-        .write(move |conn| {
-            boards_store::enterable(conn, &actor, post.board_id)?;
-            boards_store::count_posts(conn, post.board_id, i32::from(post.is_visible))?;
-            let row = (
-                (
-                    posts::id.eq(post.id),
-                    posts::board_id.eq(post.board_id),
-                    posts::author_id.eq(post.author_id),
-                ),
-                (
-                    posts::title.eq(&post.title),
-                    posts::content.eq(&content),
-                    posts::is_visible.eq(post.is_visible),
-                ),
-                (
-                    posts::comment_count.eq(0),
-                    posts::created_at.eq(post.created_at),
-                ),
-            );
-            on!(conn, |c| diesel::insert_into(posts::table)
-                .values(row)
-                .execute(c))?;
-            Ok(post.clone())
-        })
-        .await?;
-    app.bus
-        .publish(Topic::PostsOf(post.board_id.uuid()), post.id.uuid());
-    Ok(post)
-}
-
-/// A change of a post; what is absent stays.
-#[derive(Clone, Debug, Default)]
-pub struct PostChanges {
-    pub title: Option<String>,
-    pub content: Option<String>,
-    pub is_visible: Option<bool>,
-}
-
-/// Changes a post.
-///
-/// # Errors
-/// `NOT_FOUND`; `FORBIDDEN` for others than its author and admins.
-pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChanges) -> Result<Post> {
-    let (actor, now) = (Actor::SignedIn(*actor), app.clock.now());
-    app.db
-        .write(move |conn| {
-            let mut post = editable(conn, &actor, id)?;
-            let is_visible = changes.is_visible.unwrap_or(post.is_visible);
-            let change = i32::from(is_visible) - i32::from(post.is_visible);
-            if change != 0 {
-                boards_store::count_posts(conn, post.board_id, change)?;
-            }
-            let row = (
-                changes.title.as_ref().map(|title| posts::title.eq(title)),
-                changes
-                    .content
-                    .as_ref()
-                    .map(|content| posts::content.eq(content)),
-                posts::is_visible.eq(is_visible),
-                posts::updated_at.eq(now),
-            );
-            on!(conn, |c| diesel::update(posts::table.find(id))
-                .set(row)
-                .execute(c))?;
-            post.title = changes.title.clone().unwrap_or(post.title);
-            post.is_visible = is_visible;
-            post.updated_at = Some(now);
-            Ok(post)
-        })
-        .await
-}
-
-/// Deletes a post with its comments.
-///
-/// # Errors
-/// `NOT_FOUND`; `FORBIDDEN` for others than its author and admins.
-pub async fn delete(app: &App, actor: &SignedIn, id: PostId) -> Result<()> {
-    let actor = Actor::SignedIn(*actor);
-    app.db
-        .write(move |conn| {
-            let post = editable(conn, &actor, id)?;
-            if post.is_visible {
-                boards_store::count_posts(conn, post.board_id, -1)?;
-            }
-            on!(conn, |c| diesel::delete(posts::table.find(id)).execute(c))?;
-            Ok(())
-        })
-        .await
 }
 
 /// Adds `change` to the number of visible comments, and holds the post's row until the transaction ends.

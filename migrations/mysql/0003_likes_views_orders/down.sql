@@ -1,0 +1,14 @@
+DROP TABLE likes;
+ALTER TABLE posts
+    DROP INDEX posts_changed_at_idx,
+    DROP INDEX posts_view_count_idx,
+    DROP INDEX posts_like_count_idx,
+    DROP INDEX posts_comment_count_idx,
+    DROP INDEX posts_board_id_changed_at_idx,
+    DROP INDEX posts_board_id_view_count_idx,
+    DROP INDEX posts_board_id_like_count_idx,
+    DROP INDEX posts_board_id_comment_count_idx,
+    DROP COLUMN number,
+    DROP COLUMN view_count,
+    DROP COLUMN like_count,
+    DROP COLUMN changed_at;

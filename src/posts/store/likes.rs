@@ -1,0 +1,134 @@
+//! Likes, and their number on each post, which is exact however many like at once.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use super::readable_in;
+use crate::{
+    access::{Actor, SignedIn},
+    app::App,
+    db::{
+        Conn,
+        dialect::{self, Lockable},
+        on,
+        tables::{likes, posts},
+    },
+    error::Result,
+    ids::{PostId, UserId},
+    loader::Batch,
+    posts::Post,
+};
+
+/// Which of the posts the actor likes.
+pub struct LikedByActor;
+
+impl Batch for LikedByActor {
+    type Key = PostId;
+    type Value = ();
+
+    async fn load(app: &App, actor: Actor, ids: Vec<PostId>) -> Result<HashMap<PostId, ()>> {
+        let Some(user) = actor.id() else {
+            return Ok(HashMap::new());
+        };
+        app.db
+            .read(move |conn| {
+                let liked: Vec<PostId> = on!(conn, |c| likes::table
+                    .filter(likes::user_id.eq(user).and(likes::post_id.eq_any(ids)))
+                    .select(likes::post_id)
+                    .load(c))?;
+                Ok(liked.into_iter().map(|post| (post, ())).collect())
+            })
+            .await
+    }
+}
+
+/// Likes a post. Liking it twice is liking it once.
+///
+/// # Errors
+/// `NOT_FOUND` for a post that is not there or not for `actor`.
+pub async fn like(app: &App, actor: &SignedIn, id: PostId) -> Result<Post> {
+    let (user, now) = (actor.id, app.clock.now());
+    change(app, actor, id, move |conn| {
+        let row = (
+            likes::post_id.eq(id),
+            likes::user_id.eq(user),
+            likes::created_at.eq(now),
+        );
+        let added = on!(conn, |c| diesel::insert_or_ignore_into(likes::table)
+            .values(row)
+            .execute(c))?;
+        Ok(i32::from(added > 0))
+    })
+    .await
+}
+
+/// Takes a like back, where there is one.
+///
+/// # Errors
+/// As [`like`].
+pub async fn unlike(app: &App, actor: &SignedIn, id: PostId) -> Result<Post> {
+    let user = actor.id;
+    change(app, actor, id, move |conn| {
+        let removed = on!(conn, |c| diesel::delete(likes::table.find((id, user)))
+            .execute(c))?;
+        Ok(-i32::from(removed > 0))
+    })
+    .await
+}
+
+/// Makes `work`'s change of the likes of a post and adds what it answers to their number.
+async fn change(
+    app: &App,
+    actor: &SignedIn,
+    id: PostId,
+    work: impl Fn(&mut Conn) -> Result<i32> + Send + 'static,
+) -> Result<Post> {
+    let actor = Actor::SignedIn(*actor);
+    app.db
+        .write(move |conn| {
+            // Held before the like is written: MySQL shares the post's row for the foreign key, and two who like it at
+            // once would each wait for the other's share.
+            dialect::lock(conn, Lockable::Posts, id)?;
+            let mut post = readable_in(conn, &actor, id)?;
+            let change = work(conn)?;
+            if change != 0 {
+                on!(conn, |c| diesel::update(posts::table.find(id))
+                    .set(posts::like_count.eq(posts::like_count + change))
+                    .execute(c))?;
+                post.like_count += change;
+            }
+            Ok(post)
+        })
+        .await
+}
+
+/// Likes that one statement takes back.
+const BATCH: i64 = 1_000;
+
+/// Takes back all likes of `user`, whose row is held, so that none comes in between.
+///
+/// # Errors
+/// Those of the database.
+pub fn take_back_all(conn: &mut Conn, user: UserId) -> Result<()> {
+    loop {
+        let liked: Vec<PostId> = on!(conn, |c| likes::table
+            .filter(likes::user_id.eq(user))
+            .select(likes::post_id)
+            .order(likes::post_id)
+            .limit(BATCH)
+            .load(c))?;
+        if liked.is_empty() {
+            return Ok(());
+        }
+        on!(conn, |c| diesel::update(
+            posts::table.filter(posts::id.eq_any(&liked))
+        )
+        .set(posts::like_count.eq(posts::like_count - 1))
+        .execute(c))?;
+        on!(conn, |c| diesel::delete(likes::table.filter(
+            likes::user_id.eq(user).and(likes::post_id.eq_any(&liked))
+        ))
+        .execute(c))?;
+    }
+}

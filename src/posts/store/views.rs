@@ -1,0 +1,103 @@
+//! Views: one a reader and post an hour. They are counted in the cache and written in batches, so that reading never
+//! waits for a write; what a crash can lose is one batch.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use diesel::prelude::*;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::{
+    access::Caller,
+    app::App,
+    db::{on, tables::posts},
+    error::Result,
+    ids::PostId,
+};
+
+/// A reader's next view of the same post counts after so long.
+const HOUR: Duration = Duration::from_secs(3_600);
+/// Where the cache gathers them, by post.
+const FAMILY: &str = "views";
+/// Posts that one statement adds views to.
+const BATCH: usize = 500;
+
+/// Counts that the caller has opened `post`. Reading goes on when counting fails: then a view is missing.
+pub async fn count(app: &App, caller: &Caller, post: PostId) {
+    if let Err(error) = try_count(app, caller, post).await {
+        tracing::warn!(%error, "a view was not counted");
+    }
+}
+
+async fn try_count(app: &App, caller: &Caller, post: PostId) -> Result<()> {
+    let mark = format!("view:{post}:{}", reader(app, caller));
+    if app.cache.claim(&mark, HOUR).await? {
+        app.cache.tally(FAMILY, &post.to_string(), 1).await?;
+    }
+    Ok(())
+}
+
+/// Tells readers apart: the user, or else a keyed hash of address and user agent, which cannot be traced back.
+fn reader(app: &App, caller: &Caller) -> String {
+    if let Some(user) = caller.actor().id() {
+        return user.to_string();
+    }
+    let client = &caller.client;
+    let key = keyed_hash(&app.jwt_secret, &[b"views of anonymous readers"]);
+    let agent = client.user_agent.as_deref().unwrap_or_default();
+    let address = client.address.to_string();
+    BASE64_URL_SAFE_NO_PAD.encode(keyed_hash(&key, &[address.as_bytes(), agent.as_bytes()]))
+}
+
+fn keyed_hash(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    // A MAC of this kind takes a key of any length.
+    let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(key) else {
+        return Vec::new();
+    };
+    for part in parts {
+        mac.update(part);
+        mac.update(&[0]);
+    }
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// Writes to the database what has been counted since the last time. What cannot be written is kept for the next time.
+///
+/// # Errors
+/// Those of the database and of the cache.
+pub async fn flush(app: &App) -> Result<()> {
+    let mut by_number = BTreeMap::<u64, Vec<PostId>>::new();
+    for (post, number) in app.cache.take_tally(FAMILY).await? {
+        if let Ok(post) = PostId::parse(&post) {
+            by_number.entry(number).or_default().push(post);
+        }
+    }
+    for (number, mut seen) in by_number {
+        // In one order everywhere, so that two servers which write at once cannot wait for each other.
+        seen.sort_unstable();
+        for batch in seen.chunks(BATCH) {
+            if let Err(error) = add(app, batch.to_vec(), number).await {
+                for post in batch {
+                    app.cache.tally(FAMILY, &post.to_string(), number).await?;
+                }
+                tracing::warn!(%error, "views could not be written, and are kept");
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn add(app: &App, seen: Vec<PostId>, number: u64) -> Result<()> {
+    let number = i32::try_from(number).unwrap_or(i32::MAX);
+    app.db
+        .write(move |conn| {
+            on!(conn, |c| diesel::update(
+                posts::table.filter(posts::id.eq_any(&seen))
+            )
+            .set(posts::view_count.eq(posts::view_count + number))
+            .execute(c))?;
+            Ok(())
+        })
+        .await
+}
