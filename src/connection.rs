@@ -2,10 +2,11 @@
 //! costs the same at any depth.
 
 use async_graphql::{
-    OutputType,
+    Context, Object, OutputType,
     connection::{Connection as Relay, ConnectionNameType, Edge, EdgeNameType, EmptyFields},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::{
@@ -18,16 +19,31 @@ use crate::{
 /// How many items a page has when nobody says.
 const DEFAULT_PAGE: usize = 20;
 
-/// A list that has cursors of its own. The number stands in them, so that a cursor of one list is refused by another:
-/// once given, it stays.
+/// A list that has cursors of its own. What tells it from others stands in them, so that a cursor of one list is refused
+/// by another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum List {
-    Users = 1,
-    Boards = 2,
-    BoardMembers = 3,
-    Posts = 4,
-    Comments = 5,
+    Users,
+    Boards,
+    BoardMembers,
+    /// In one of several orders, each with cursors of its own.
+    Posts(u64),
+    Comments,
+    CommentsOfUser,
+}
+
+impl List {
+    /// The number of the list and that of its order. Once given, they stay.
+    fn numbers(self) -> (u8, u64) {
+        match self {
+            Self::Users => (1, 0),
+            Self::Boards => (2, 0),
+            Self::BoardMembers => (3, 0),
+            Self::Posts(order) => (4, order),
+            Self::Comments => (5, 0),
+            Self::CommentsOfUser => (6, 0),
+        }
+    }
 }
 
 /// `first`, `after`, `last` and `before`, as they came.
@@ -40,7 +56,7 @@ pub struct PageArgs {
 }
 
 /// What to read of a list whose place is told by a key `K`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Page<K> {
     pub limit: usize,
     /// Whether the items next to `before`, or the last ones, are asked for.
@@ -116,6 +132,22 @@ impl<K> Page<K> {
     }
 }
 
+impl<K: Ord> Page<K> {
+    /// As [`Page::slice`], of items that came in any order; `key` tells an item's place in a list ordered this way.
+    pub fn ordered_slice<T>(
+        &self,
+        mut items: Vec<T>,
+        direction: Direction,
+        key: impl Fn(&T) -> K,
+    ) -> Slice<T> {
+        match direction.read(self.backwards) {
+            Direction::Asc => items.sort_by_key(|item| key(item)),
+            Direction::Desc => items.sort_by_key(|item| std::cmp::Reverse(key(item))),
+        }
+        self.slice(items)
+    }
+}
+
 /// A part of a list, in the list's order.
 #[derive(Clone, Debug)]
 pub struct Slice<T> {
@@ -124,26 +156,74 @@ pub struct Slice<T> {
     pub has_next: bool,
 }
 
+impl<T> Default for Slice<T> {
+    /// Nothing, and nothing beside it.
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            has_previous: false,
+            has_next: false,
+        }
+    }
+}
+
+/// How far the items of a whole list are counted.
+pub const COUNTED: i64 = 10_000;
+
+/// How many items a whole list has, for who asks.
+pub struct Total(Counting);
+
+type Counting =
+    Box<dyn for<'a> Fn(&'a Context<'a>) -> BoxFuture<'a, Result<Option<i64>>> + Send + Sync>;
+
+impl Total {
+    /// What `counting` counts once it is asked for, up to one more than [`COUNTED`].
+    pub fn new(
+        counting: impl for<'a> Fn(&'a Context<'a>) -> BoxFuture<'a, Result<Option<i64>>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self(Box::new(counting))
+    }
+}
+
+/// What a connection has beside its edges.
+#[Object]
+impl Total {
+    /// How many items the whole list has; null above 10 000.
+    async fn total_count(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
+        let counted = (self.0)(ctx).await?.filter(|count| *count <= COUNTED);
+        Ok(counted.and_then(|count| i32::try_from(count).ok()))
+    }
+}
+
 /// A connection of nodes `T`, whose edges may bear more fields.
 pub type Connection<
     T,
     Name = async_graphql::connection::DefaultConnectionName,
     EdgeName = async_graphql::connection::DefaultEdgeName,
     Extra = EmptyFields,
-> = Relay<String, T, EmptyFields, Extra, Name, EdgeName>;
+> = Relay<String, T, Total, Extra, Name, EdgeName>;
 
 impl<T> Slice<T> {
     /// The connection of this slice; `key` tells an item's place in `list`.
-    pub fn connection<K: CursorKey>(self, list: List, key: impl Fn(&T) -> K) -> Connection<T>
+    pub fn connection<K: CursorKey>(
+        self,
+        list: List,
+        total: Total,
+        key: impl Fn(&T) -> K,
+    ) -> Connection<T>
     where
         T: OutputType,
     {
-        self.connection_with(|item| Edge::new(encode(list, &key(&item)), item))
+        self.connection_with(total, |item| Edge::new(encode(list, &key(&item)), item))
     }
 
     /// The connection of this slice, with edges as `edge` makes them.
     pub fn connection_with<N, Name, EdgeName, Extra>(
         self,
+        total: Total,
         edge: impl Fn(T) -> Edge<String, N, Extra, EdgeName>,
     ) -> Connection<N, Name, EdgeName, Extra>
     where
@@ -152,50 +232,41 @@ impl<T> Slice<T> {
         EdgeName: EdgeNameType,
         Extra: async_graphql::ObjectType,
     {
-        let mut connection = Relay::new(self.has_previous, self.has_next);
+        let mut connection = Relay::with_additional_fields(self.has_previous, self.has_next, total);
         connection.edges.extend(self.items.into_iter().map(edge));
         connection
     }
 }
 
-/// Adds what `$page` asks for to the boxed `$query` of a list that is ordered by the unique column `$column`, `Asc` or
-/// `Desc`.
-#[macro_export]
-macro_rules! keyset {
-    ($query:expr, $page:expr, $column:expr, $order:ident) => {{
-        let (page, ascending) = (
-            &$page,
-            $crate::connection::Order::$order == $crate::connection::Order::Asc,
-        );
-        let mut query = $query.limit(page.fetch());
-        if let Some(after) = page.after.clone() {
-            query = if ascending {
-                query.filter($column.gt(after))
-            } else {
-                query.filter($column.lt(after))
-            };
-        }
-        if let Some(before) = page.before.clone() {
-            query = if ascending {
-                query.filter($column.lt(before))
-            } else {
-                query.filter($column.gt(before))
-            };
-        }
-        if ascending != page.backwards {
-            query.order($column.asc())
-        } else {
-            query.order($column.desc())
-        }
-    }};
-}
-pub use keyset;
-
-/// The order of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+/// Which way a list is ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, async_graphql::Enum)]
+#[graphql(name = "OrderDirection")]
+pub enum Direction {
+    /// The smallest, oldest or first of the alphabet first.
     Asc,
+    /// The greatest or newest first.
     Desc,
+}
+
+impl Direction {
+    /// The direction to read in: the list's own, or the opposite from its end.
+    #[must_use]
+    pub fn read(self, backwards: bool) -> Self {
+        match (self, backwards) {
+            (Self::Asc, false) | (Self::Desc, true) => Self::Asc,
+            (Self::Desc, false) | (Self::Asc, true) => Self::Desc,
+        }
+    }
+}
+
+impl<K: Clone> Page<K> {
+    /// The key that items must be greater than, and the one that they must be smaller than, in a list ordered this way.
+    pub fn bounds(&self, direction: Direction) -> (Option<K>, Option<K>) {
+        match direction {
+            Direction::Asc => (self.after.clone(), self.before.clone()),
+            Direction::Desc => (self.before.clone(), self.after.clone()),
+        }
+    }
 }
 
 /// What tells an item's place in a list.
@@ -225,34 +296,47 @@ impl CursorKey for String {
     }
 }
 
-impl<K: Kind> CursorKey for (Timestamp, Id<K>) {
+impl<K: Kind> CursorKey for (i64, Id<K>) {
     fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.0.micros().to_be_bytes());
+        bytes.extend_from_slice(&self.0.to_be_bytes());
         self.1.write(bytes);
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        let (micros, id) = bytes.split_first_chunk()?;
-        Some((
-            Timestamp::from_micros(i64::from_be_bytes(*micros)),
-            Id::read(id)?,
-        ))
+        let (value, id) = bytes.split_first_chunk()?;
+        Some((i64::from_be_bytes(*value), Id::read(id)?))
+    }
+}
+
+impl<K: Kind> CursorKey for (Timestamp, Id<K>) {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        (self.0.micros(), self.1).write(bytes);
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (micros, id) = CursorKey::read(bytes)?;
+        Some((Timestamp::from_micros(micros), id))
     }
 }
 
 /// The cursor of the item with this key.
 pub fn encode(list: List, key: &impl CursorKey) -> String {
-    let mut bytes = Vec::with_capacity(32);
-    bytes.push(list as u8);
+    let (number, order) = list.numbers();
+    let mut bytes = Vec::with_capacity(40);
+    bytes.push(number);
+    bytes.extend_from_slice(&order.to_be_bytes());
     key.write(&mut bytes);
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
 fn decode<K: CursorKey>(list: List, text: &str) -> Option<K> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
-    match bytes.split_first() {
-        Some((tag, key)) if *tag == list as u8 => K::read(key),
-        _ => None,
+    let (number, rest) = bytes.split_first()?;
+    let (order, key) = rest.split_first_chunk()?;
+    if (*number, u64::from_be_bytes(*order)) == list.numbers() {
+        K::read(key)
+    } else {
+        None
     }
 }
 
@@ -262,7 +346,7 @@ mod tests {
     use crate::{error::Error, ids::PostId};
 
     fn page(args: PageArgs) -> Result<Page<PostId>> {
-        args.page(List::Posts, 100)
+        args.page(List::Posts(0), 100)
     }
 
     #[test]
@@ -274,7 +358,7 @@ mod tests {
 
     #[test]
     fn all_that_does_not_fit_is_told_at_once() {
-        let foreign = encode(List::Comments, &PostId::from_uuid(Uuid::nil()));
+        let foreign = encode(List::Posts(1), &PostId::from_uuid(Uuid::nil()));
         let args = PageArgs {
             first: Some(0),
             last: Some(101),

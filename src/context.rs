@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Guard};
+use futures_util::FutureExt;
 
 use crate::{
     access::{Access, Actor, Caller, SignedIn},
     app::App,
+    connection::Total,
     error::{Error, Result},
     loader::{Batch, Loaders},
 };
@@ -52,6 +54,11 @@ impl<'a> ContextExt<'a> for Context<'a> {
         self.data_unchecked::<Loaders>()
             .load::<B>(self.app(), self.actor(), key)
     }
+}
+
+/// The number of items in the list `key`, counted together with what else is counted on its level of the document.
+pub fn total<B: Batch<Value = i64>>(key: B::Key) -> Total {
+    Total::new(move |ctx| ctx.load::<B>(key.clone()).boxed())
 }
 
 impl Guard for Access {

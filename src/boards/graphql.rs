@@ -7,20 +7,24 @@ use async_graphql::{
 
 use super::{
     Board, BoardName, parse_information,
-    store::{self, BoardChanges, NewBoard, ReadableBoard},
+    store::{
+        self, BoardChanges, BoardList, CountOfBoards, CountOfMembers, NewBoard, PageOfBoards,
+        PageOfMembers, ReadableBoard,
+    },
 };
 use crate::{
     access::{Access, auth},
     accounts::User,
     clock::Timestamp,
     connection::{self, Connection, List, PageArgs},
-    context::ContextExt,
+    context::{ContextExt, total},
     error::{Error, Result},
-    ids::{BoardId, PostId},
+    ids::BoardId,
     input::{self, Violations},
     posts::{
         Post,
-        store::{self as posts_store, LastPostOfBoard, PostFilter},
+        list::{PostList, PostOrder},
+        store::{CountOfPosts, LastPostOfBoard, PageOfPosts},
     },
 };
 
@@ -68,16 +72,17 @@ impl Board {
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Option<BoardMemberConnection>> {
         ctx.caller().admin()?;
-        let app = ctx.app();
         let page = PageArgs {
             first,
             after,
             last,
             before,
         }
-        .page(List::BoardMembers, app.config.limits.page)?;
-        let slice = store::members(app, self.id, page).await?;
-        Ok(Some(slice.connection_with(|(user, granted_at)| {
+        .page(List::BoardMembers, ctx.app().config.limits.page)?;
+        let slice = ctx.load::<PageOfMembers>((self.id, page)).await?;
+        let total = total::<CountOfMembers>(self.id);
+        let slice = slice.unwrap_or_default();
+        Ok(Some(slice.connection_with(total, |(user, granted_at)| {
             let cursor = connection::encode(List::BoardMembers, &(granted_at, user.id));
             Edge::with_additional_fields(cursor, user, Grant { granted_at })
         })))
@@ -109,29 +114,38 @@ impl Board {
         ctx.actor().signed_in().is_some()
     }
 
-    /// Posts that the viewer may read, newest first.
+    /// Posts that the viewer may read.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the arguments of the schema"
+    )]
     async fn posts(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "In this order; else the newest first.")] order_by: Option<PostOrder>,
         #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Option<Connection<Post>>> {
-        let app = ctx.app();
+        let list = PostList {
+            board: Some(self.id),
+            order: order_by.unwrap_or_default(),
+            ..PostList::default()
+        };
         let page = PageArgs {
             first,
             after,
             last,
             before,
         }
-        .page::<PostId>(List::Posts, app.config.limits.page)?;
-        let filter = PostFilter {
-            board: Some(self.id),
-            author: None,
-        };
-        let slice = posts_store::page(app, ctx.actor(), filter, page).await?;
-        Ok(Some(slice.connection(List::Posts, |post| post.id)))
+        .page(list.cursors(), ctx.app().config.limits.page)?;
+        let slice = ctx.load::<PageOfPosts>((list.clone(), page)).await?;
+        let total = total::<CountOfPosts>(list.clone());
+        let slice = slice.unwrap_or_default();
+        Ok(Some(slice.connection(list.cursors(), total, |post| {
+            list.place(post)
+        })))
     }
 }
 
@@ -192,18 +206,22 @@ impl BoardQuery {
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Option<Connection<Board>>> {
-        let app = ctx.app();
         let page = PageArgs {
             first,
             after,
             last,
             before,
         }
-        .page(List::Boards, app.config.limits.page)?;
-        let slice = store::page(app, ctx.actor(), search, page).await?;
-        Ok(Some(
-            slice.connection(List::Boards, |board| board.name_key.clone()),
-        ))
+        .page(List::Boards, ctx.app().config.limits.page)?;
+        let list = BoardList::Enterable {
+            name_prefix: search,
+        };
+        let slice = ctx.load::<PageOfBoards>((list.clone(), page)).await?;
+        let total = total::<CountOfBoards>(list);
+        let slice = slice.unwrap_or_default();
+        Ok(Some(slice.connection(List::Boards, total, |board| {
+            board.name_key.clone()
+        })))
     }
 }
 

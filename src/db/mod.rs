@@ -5,6 +5,7 @@
 
 pub mod describe;
 pub mod dialect;
+pub mod lists;
 mod migrations;
 mod mysql;
 mod sqlite;

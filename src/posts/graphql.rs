@@ -6,9 +6,11 @@ use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObje
 use futures_util::Stream;
 
 use super::{
-    Post, live, parse_content, parse_title,
+    Post,
+    list::{PostList, PostOrder},
+    live, parse_content, parse_title,
     store::{
-        self, ContentOfPost, NewPost, PostChanges, PostFilter, ReadablePost,
+        self, ContentOfPost, CountOfPosts, NewPost, PageOfPosts, PostChanges, ReadablePost,
         likes::{self, LikedByActor},
         views,
     },
@@ -18,11 +20,14 @@ use crate::{
     accounts::{User, store::users::UserById},
     boards::{Board, store::BoardOfReadable},
     clock::Timestamp,
-    comments::{Comment, store as comments_store},
+    comments::{
+        Comment,
+        store::{CountOfPostComments, PageOfPostComments},
+    },
     connection::{Connection, List, PageArgs},
-    context::ContextExt,
+    context::{ContextExt, total},
     error::{Error, Result},
-    ids::{BoardId, CommentId, PostId, UserId},
+    ids::{BoardId, PostId, UserId},
     input::{self, Violations},
 };
 
@@ -113,16 +118,17 @@ impl Post {
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Option<Connection<Comment>>> {
-        let app = ctx.app();
         let page = PageArgs {
             first,
             after,
             last,
             before,
         }
-        .page::<CommentId>(List::Comments, app.config.limits.page)?;
-        let slice = comments_store::page_of_post(app, ctx.actor(), self.id, page).await?;
-        Ok(Some(slice.connection(List::Comments, |comment| comment.id)))
+        .page(List::Comments, ctx.app().config.limits.page)?;
+        let slice = ctx.load::<PageOfPostComments>((self.id, page)).await?;
+        let total = total::<CountOfPostComments>(self.id);
+        let slice = slice.unwrap_or_default();
+        Ok(Some(slice.connection(List::Comments, total, |c| c.id)))
     }
 }
 
@@ -148,7 +154,7 @@ impl PostQuery {
         Ok(Some(post))
     }
 
-    /// Posts that the viewer may read, newest first. Access: readers.
+    /// Posts that the viewer may read. Access: readers.
     #[expect(
         clippy::too_many_arguments,
         reason = "they are the arguments of the schema"
@@ -159,26 +165,19 @@ impl PostQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "Only posts on this board.")] board_id: Option<ID>,
         #[graphql(desc = "Only posts by this user.")] author_id: Option<ID>,
+        #[graphql(desc = "In this order; else the newest first.")] order_by: Option<PostOrder>,
         #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Option<Connection<Post>>> {
-        let app = ctx.app();
         let mut violations = Violations::default();
-        let filter = PostFilter {
-            board: violations
-                .field(
-                    "boardId",
-                    board_id.map(|id| BoardId::parse(&id)).transpose(),
-                )
-                .flatten(),
-            author: violations
-                .field(
-                    "authorId",
-                    author_id.map(|id| UserId::parse(&id)).transpose(),
-                )
-                .flatten(),
+        let board = board_id.map(|id| BoardId::parse(&id)).transpose();
+        let author = author_id.map(|id| UserId::parse(&id)).transpose();
+        let list = PostList {
+            board: violations.field("boardId", board).flatten(),
+            author: violations.field("authorId", author).flatten(),
+            order: order_by.unwrap_or_default(),
         };
         violations.invalid()?;
         let page = PageArgs {
@@ -187,9 +186,13 @@ impl PostQuery {
             last,
             before,
         }
-        .page::<PostId>(List::Posts, app.config.limits.page)?;
-        let slice = store::page(app, ctx.actor(), filter, page).await?;
-        Ok(Some(slice.connection(List::Posts, |post| post.id)))
+        .page(list.cursors(), ctx.app().config.limits.page)?;
+        let slice = ctx.load::<PageOfPosts>((list.clone(), page)).await?;
+        let total = total::<CountOfPosts>(list.clone());
+        let slice = slice.unwrap_or_default();
+        Ok(Some(slice.connection(list.cursors(), total, |post| {
+            list.place(post)
+        })))
     }
 }
 

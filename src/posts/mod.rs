@@ -1,6 +1,7 @@
 //! Posts: what people write on boards. A hidden post exists for its author and admins only.
 
 pub mod graphql;
+pub mod list;
 mod live;
 pub mod store;
 

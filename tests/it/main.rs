@@ -19,6 +19,8 @@ mod db;
 mod house;
 mod http;
 mod likes;
+mod lists;
+mod orders;
 mod posts;
 mod sessions;
 mod views;

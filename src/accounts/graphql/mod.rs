@@ -10,12 +10,12 @@ pub use sign_in::SignInMutation;
 use super::{
     Email, Name, User,
     passwords::Password,
-    store::users::{self, Ban, UserById, UserChanges, UserFilter},
+    store::users::{self, Ban, CountOfUsers, UserById, UserChanges, UserFilter},
 };
 use crate::{
     access::{Access, Role, auth},
     connection::{Connection, List, PageArgs},
-    context::ContextExt,
+    context::{ContextExt, total},
     error::Result,
     ids::UserId,
     input::{self, Violations},
@@ -90,10 +90,11 @@ impl UserQuery {
             role,
             is_banned,
         };
-        let slice = users::page(app, &ctx.signed_in()?, filter, page).await?;
-        Ok(Some(
-            slice.connection(List::Users, |user| user.name_key.clone()),
-        ))
+        let slice = users::page(app, &ctx.signed_in()?, filter.clone(), page).await?;
+        let total = total::<CountOfUsers>(filter);
+        Ok(Some(slice.connection(List::Users, total, |user| {
+            user.name_key.clone()
+        })))
     }
 }
 

@@ -5,9 +5,23 @@ use async_graphql::{Context, ID, Object};
 use crate::{
     access::{Access, Role, auth},
     accounts::{SignInSession, User, store::sessions::SessionsOfUser},
+    boards::{
+        Board,
+        store::{BoardList, CountOfBoards, PageOfBoards},
+    },
     clock::Timestamp,
-    context::ContextExt,
+    comments::{
+        Comment,
+        store::{CountOfUserComments, PageOfUserComments},
+    },
+    connection::{Connection, List, PageArgs},
+    context::{ContextExt, total},
     error::Result,
+    posts::{
+        Post,
+        list::{PostList, PostOrder},
+        store::{CountOfPosts, PageOfPosts},
+    },
 };
 
 /// Somebody who has signed up.
@@ -59,6 +73,91 @@ impl User {
     /// When the account was last changed; null if never.
     async fn updated_at(&self) -> Option<Timestamp> {
         self.updated_at
+    }
+
+    /// What the user has posted, as far as the viewer may read it.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the arguments of the schema"
+    )]
+    async fn posts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "In this order; else the newest first.")] order_by: Option<PostOrder>,
+        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Option<Connection<Post>>> {
+        let list = PostList {
+            author: Some(self.id),
+            order: order_by.unwrap_or_default(),
+            ..PostList::default()
+        };
+        let page = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        }
+        .page(list.cursors(), ctx.app().config.limits.page)?;
+        let slice = ctx.load::<PageOfPosts>((list.clone(), page)).await?;
+        let total = total::<CountOfPosts>(list.clone());
+        let slice = slice.unwrap_or_default();
+        Ok(Some(slice.connection(list.cursors(), total, |post| {
+            list.place(post)
+        })))
+    }
+
+    /// What the user has commented, newest first, as far as the viewer may read it.
+    async fn comments(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Option<Connection<Comment>>> {
+        let page = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        }
+        .page(List::CommentsOfUser, ctx.app().config.limits.page)?;
+        let slice = ctx.load::<PageOfUserComments>((self.id, page)).await?;
+        let total = total::<CountOfUserComments>(self.id);
+        let slice = slice.unwrap_or_default();
+        Ok(Some(
+            slice.connection(List::CommentsOfUser, total, |c| c.id),
+        ))
+    }
+
+    /// Private boards that the user may enter, by name. Access: the owner or an admin.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
+    async fn granted_boards(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<Option<Connection<Board>>> {
+        ctx.caller().owner_or_admin(Some(self.id))?;
+        let page = PageArgs {
+            first,
+            after,
+            last,
+            before,
+        }
+        .page(List::Boards, ctx.app().config.limits.page)?;
+        let list = BoardList::GrantedTo(self.id);
+        let slice = ctx.load::<PageOfBoards>((list.clone(), page)).await?;
+        let total = total::<CountOfBoards>(list);
+        let slice = slice.unwrap_or_default();
+        Ok(Some(slice.connection(List::Boards, total, |board| {
+            board.name_key.clone()
+        })))
     }
 
     /// Devices that are signed in, latest use first. Access: the owner or an admin.

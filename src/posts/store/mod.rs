@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use diesel::{prelude::*, sql_types::Bool};
 
-pub use page::{PostFilter, page};
+pub use page::{CountOfPosts, PageOfPosts};
 pub use write::{NewPost, PostChanges, delete, insert, update};
 
 use super::Post;

@@ -1,18 +1,21 @@
 //! The only room that reads or writes `boards` and `board_grants`, and the place that says who may enter.
+//! Lists are in `page`.
+
+mod page;
 
 use std::collections::HashMap;
 
 use diesel::{dsl::exists, prelude::*};
 use uuid::Uuid;
 
+pub use page::{BoardList, CountOfBoards, CountOfMembers, Member, PageOfBoards, PageOfMembers};
+
 use super::{Board, BoardName};
 use crate::{
     access::Actor,
-    accounts::User,
     app::App,
     bus::Topic,
     clock::Timestamp,
-    connection::{Page, Slice, keyset},
     db::{
         Conn,
         dialect::{self, Lockable},
@@ -24,7 +27,6 @@ use crate::{
     ids::{BoardId, UserId},
     input::Violations,
     loader::Batch,
-    text,
 };
 
 /// The condition, on a query that has `boards`, that the user may enter the board. Admins enter all: leave it out.
@@ -116,83 +118,6 @@ pub fn enterable(conn: &mut Conn, actor: &Actor, id: BoardId) -> Result<Board> {
         }
         query.first(c)
     })?)
-}
-
-/// The boards that `actor` may enter, by name.
-///
-/// # Errors
-/// Those of the database.
-pub async fn page(
-    app: &App,
-    actor: Actor,
-    name_prefix: Option<String>,
-    page: Page<String>,
-) -> Result<Slice<Board>> {
-    app.db
-        .read(move |conn| {
-            let found: Vec<Board> = on!(conn, |c| {
-                let mut query = boards::table.select(Board::as_select()).into_boxed::<DB>();
-                if !actor.is_admin() {
-                    query = query.filter(may_enter!(grantee(&actor)));
-                }
-                if let Some(prefix) = &name_prefix {
-                    let prefix = text::fold(prefix.trim());
-                    query = query.filter(
-                        boards::name_key.between(prefix.clone(), format!("{prefix}\u{10ffff}")),
-                    );
-                }
-                keyset!(query, page, boards::name_key, Asc).load(c)
-            })?;
-            Ok(page.slice(found))
-        })
-        .await
-}
-
-/// A user with a grant, and since when.
-pub type Member = (User, Timestamp);
-
-/// The users with a grant for `board`, oldest grant first.
-///
-/// # Errors
-/// Those of the database.
-pub async fn members(
-    app: &App,
-    board: BoardId,
-    page: Page<(Timestamp, UserId)>,
-) -> Result<Slice<Member>> {
-    use board_grants::{board_id, granted_at, user_id};
-    app.db
-        .read(move |conn| {
-            let found: Vec<Member> = on!(conn, |c| {
-                let mut query = board_grants::table
-                    .inner_join(users::table)
-                    .filter(board_id.eq(board))
-                    .select((User::as_select(), granted_at))
-                    .limit(page.fetch())
-                    .into_boxed::<DB>();
-                if let Some((at, user)) = page.after {
-                    query = query.filter(
-                        granted_at
-                            .gt(at)
-                            .or(granted_at.eq(at).and(user_id.gt(user))),
-                    );
-                }
-                if let Some((at, user)) = page.before {
-                    query = query.filter(
-                        granted_at
-                            .lt(at)
-                            .or(granted_at.eq(at).and(user_id.lt(user))),
-                    );
-                }
-                if page.backwards {
-                    query.order((granted_at.desc(), user_id.desc())).load(c)
-                } else {
-                    query.order((granted_at.asc(), user_id.asc())).load(c)
-                }
-            })?;
-            Ok(page.slice(found))
-        })
-        .await
 }
 
 /// A board to be.

@@ -1,15 +1,19 @@
 //! The only room that reads or writes `comments`, and the place that says who may read them.
+//! Lists are in `page`.
+
+mod page;
 
 use std::collections::HashMap;
 
 use diesel::prelude::*;
+
+pub use page::{CountOfPostComments, CountOfUserComments, PageOfPostComments, PageOfUserComments};
 
 use super::Comment;
 use crate::{
     access::{Actor, SignedIn},
     app::App,
     boards::store::{grantee, may_enter},
-    connection::{Page, Slice, keyset},
     db::{
         Conn,
         dialect::{self, Lockable},
@@ -30,6 +34,7 @@ macro_rules! not_hidden_comment {
             .and(comments::author_id.assume_not_null().eq($user)))
     };
 }
+pub(crate) use not_hidden_comment;
 
 /// Comments by id, of those that the actor may read.
 pub struct ReadableComment;
@@ -71,33 +76,6 @@ fn readable_in(conn: &mut Conn, actor: &Actor, ids: &[CommentId]) -> Result<Vec<
         }
         query.load(c)
     })?)
-}
-
-/// The comments on a post that `actor` may read, oldest first. That the post may be read has been seen to.
-///
-/// # Errors
-/// Those of the database.
-pub async fn page_of_post(
-    app: &App,
-    actor: Actor,
-    post: PostId,
-    page: Page<CommentId>,
-) -> Result<Slice<Comment>> {
-    app.db
-        .read(move |conn| {
-            let found: Vec<Comment> = on!(conn, |c| {
-                let mut query = comments::table
-                    .filter(comments::post_id.eq(post))
-                    .select(Comment::as_select())
-                    .into_boxed::<DB>();
-                if !actor.is_admin() {
-                    query = query.filter(not_hidden_comment!(grantee(&actor)));
-                }
-                keyset!(query, page, comments::id, Asc).load(c)
-            })?;
-            Ok(page.slice(found))
-        })
-        .await
 }
 
 /// A comment to be.

@@ -1,0 +1,265 @@
+//! What lists ask of SQL that diesel has no words for: a place in an order of two columns, a count with a bound, and many
+//! short lists in one statement.
+
+use diesel::{
+    QueryResult, RunQueryDsl,
+    backend::Backend,
+    expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate},
+    mysql::Mysql,
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
+    query_dsl::methods::LoadQuery,
+    sql_types::{BigInt, Bool},
+    sqlite::Sqlite,
+};
+
+/// Whether `column`, and among equals `id`, lies on one side of a place.
+#[derive(Clone, Copy, Debug)]
+pub struct Beyond<C, V, I, K> {
+    column: C,
+    value: V,
+    id: I,
+    key: K,
+    sign: &'static str,
+}
+
+/// `(column, id) > (value, key)`, written so that either engine finds the place in an index.
+pub fn above<C, V, I, K>((column, id): (C, I), (value, key): (V, K)) -> Beyond<C, V, I, K> {
+    Beyond {
+        column,
+        value,
+        id,
+        key,
+        sign: " > ",
+    }
+}
+
+/// `(column, id) < (value, key)`, as [`above`].
+pub fn below<C, V, I, K>(columns: (C, I), place: (V, K)) -> Beyond<C, V, I, K> {
+    Beyond {
+        sign: " < ",
+        ..above(columns, place)
+    }
+}
+
+impl<C, V, I, K> Expression for Beyond<C, V, I, K> {
+    type SqlType = Bool;
+}
+
+impl<C, V, I, K, T> AppearsOnTable<T> for Beyond<C, V, I, K>
+where
+    C: AppearsOnTable<T>,
+    V: AppearsOnTable<T>,
+    I: AppearsOnTable<T>,
+    K: AppearsOnTable<T>,
+{
+}
+
+impl<C, V, I, K, T> SelectableExpression<T> for Beyond<C, V, I, K> where Self: AppearsOnTable<T> {}
+
+impl<C, V, I, K> ValidGrouping<()> for Beyond<C, V, I, K> {
+    type IsAggregate = is_aggregate::No;
+}
+
+impl<C, V, I, K> QueryId for Beyond<C, V, I, K> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<C, V, I, K> QueryFragment<Sqlite> for Beyond<C, V, I, K>
+where
+    C: QueryFragment<Sqlite>,
+    V: QueryFragment<Sqlite>,
+    I: QueryFragment<Sqlite>,
+    K: QueryFragment<Sqlite>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql("(");
+        self.column.walk_ast(out.reborrow())?;
+        out.push_sql(", ");
+        self.id.walk_ast(out.reborrow())?;
+        out.push_sql(")");
+        out.push_sql(self.sign);
+        out.push_sql("(");
+        self.value.walk_ast(out.reborrow())?;
+        out.push_sql(", ");
+        self.key.walk_ast(out.reborrow())?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+/// MySQL and MariaDB look through a whole index for a comparison of rows, and make two ranges of this.
+impl<C, V, I, K> QueryFragment<Mysql> for Beyond<C, V, I, K>
+where
+    C: QueryFragment<Mysql>,
+    V: QueryFragment<Mysql>,
+    I: QueryFragment<Mysql>,
+    K: QueryFragment<Mysql>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+        out.push_sql("(");
+        self.column.walk_ast(out.reborrow())?;
+        out.push_sql(self.sign);
+        self.value.walk_ast(out.reborrow())?;
+        out.push_sql(" OR (");
+        self.column.walk_ast(out.reborrow())?;
+        out.push_sql(" = ");
+        self.value.walk_ast(out.reborrow())?;
+        out.push_sql(" AND ");
+        self.id.walk_ast(out.reborrow())?;
+        out.push_sql(self.sign);
+        self.key.walk_ast(out.reborrow())?;
+        out.push_sql("))");
+        Ok(())
+    }
+}
+
+/// How many rows a query has. It reads no more of them than the query's limit.
+#[derive(Clone, Copy, Debug)]
+pub struct CountOf<Q>(pub Q);
+
+impl<Q> Query for CountOf<Q> {
+    type SqlType = BigInt;
+}
+
+impl<Q, C> RunQueryDsl<C> for CountOf<Q> {}
+
+impl<Q> QueryId for CountOf<Q> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for CountOf<Q> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql("SELECT count(*) FROM (");
+        self.0.walk_ast(out.reborrow())?;
+        out.push_sql(") AS counted");
+        Ok(())
+    }
+}
+
+/// Queries of one shape in one statement. Each row begins with the place of its query among them.
+#[derive(Clone, Debug)]
+pub struct Together<Q>(Vec<Q>);
+
+impl<Q: Query> Query for Together<Q> {
+    type SqlType = (BigInt, Q::SqlType);
+}
+
+impl<Q, C> RunQueryDsl<C> for Together<Q> {}
+
+impl<Q> QueryId for Together<Q> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Together<Q> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        // There is one for each number of queries: more than are worth keeping prepared.
+        out.unsafe_to_cache_prepared();
+        for (n, query) in self.0.iter().enumerate() {
+            let head = if n == 0 {
+                "SELECT "
+            } else {
+                " UNION ALL SELECT "
+            };
+            out.push_sql(head);
+            out.push_sql(&n.to_string());
+            out.push_sql(", part.* FROM (");
+            query.walk_ast(out.reborrow())?;
+            out.push_sql(") AS part");
+        }
+        Ok(())
+    }
+}
+
+/// Queries in one statement. SQLite takes 500 at most.
+const TOGETHER: usize = 400;
+
+/// The rows of each query, in the order of the queries, of which there is one statement for all. The rows of one query
+/// come in its own order only when it is alone.
+///
+/// # Errors
+/// Those of the database.
+pub fn load_each<'q, Q, C, T>(conn: &mut C, mut queries: Vec<Q>) -> QueryResult<Vec<Vec<T>>>
+where
+    Q: RunQueryDsl<C> + LoadQuery<'q, C, T>,
+    Together<Q>: LoadQuery<'q, C, (i64, T)>,
+{
+    if queries.len() == 1 {
+        return queries.into_iter().map(|query| query.load(conn)).collect();
+    }
+    let mut found = Vec::with_capacity(queries.len());
+    while !queries.is_empty() {
+        let rest = queries.split_off(queries.len().min(TOGETHER));
+        let together = Together(std::mem::replace(&mut queries, rest));
+        let first = found.len();
+        found.resize_with(first + together.0.len(), Vec::new);
+        for (n, row) in together.load(conn)? {
+            let place = usize::try_from(n).unwrap_or_default();
+            found[first + place].push(row);
+        }
+    }
+    Ok(found)
+}
+
+/// How many rows each query has, in the order of the queries. See [`CountOf`].
+///
+/// # Errors
+/// Those of the database.
+pub fn count_each<'q, Q, C>(conn: &mut C, queries: Vec<Q>) -> QueryResult<Vec<i64>>
+where
+    CountOf<Q>: RunQueryDsl<C> + LoadQuery<'q, C, i64>,
+    Together<CountOf<Q>>: LoadQuery<'q, C, (i64, i64)>,
+{
+    let counted = load_each(conn, queries.into_iter().map(CountOf).collect())?;
+    Ok(counted.into_iter().flatten().collect())
+}
+
+/// Adds what `$page` asks for to the boxed `$query` of a list that is ordered by the unique column `$column`.
+#[macro_export]
+macro_rules! keyset {
+    ($query:expr, $page:expr, $direction:expr, $column:expr) => {{
+        let (page, direction): (_, $crate::connection::Direction) = (&$page, $direction);
+        let (above, below) = page.bounds(direction);
+        let mut query = $query.limit(page.fetch());
+        if let Some(key) = above {
+            query = query.filter($column.gt(key));
+        }
+        if let Some(key) = below {
+            query = query.filter($column.lt(key));
+        }
+        match direction.read(page.backwards) {
+            $crate::connection::Direction::Asc => query.order($column.asc()),
+            $crate::connection::Direction::Desc => query.order($column.desc()),
+        }
+    }};
+}
+pub use keyset;
+
+/// As [`keyset`], of a list that is ordered by a number or time and, among equals, by an id.
+#[macro_export]
+macro_rules! keyset_of_two {
+    ($query:expr, $page:expr, $direction:expr, ($column:expr, $id:expr)) => {{
+        use diesel::{
+            IntoSql,
+            sql_types::{BigInt, Binary},
+        };
+        let (page, direction): (_, $crate::connection::Direction) = (&$page, $direction);
+        let (above, below) = page.bounds(direction);
+        let mut query = $query.limit(page.fetch());
+        if let Some((value, id)) = above {
+            let place = (value.into_sql::<BigInt>(), id.into_sql::<Binary>());
+            query = query.filter($crate::db::lists::above(($column, $id), place));
+        }
+        if let Some((value, id)) = below {
+            let place = (value.into_sql::<BigInt>(), id.into_sql::<Binary>());
+            query = query.filter($crate::db::lists::below(($column, $id), place));
+        }
+        match direction.read(page.backwards) {
+            $crate::connection::Direction::Asc => query.order(($column.asc(), $id.asc())),
+            $crate::connection::Direction::Desc => query.order(($column.desc(), $id.desc())),
+        }
+    }};
+}
+pub use keyset_of_two;
