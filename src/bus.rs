@@ -13,8 +13,12 @@ pub enum Topic {
     Rights,
     /// Access to boards changed: a board's flags, a grant, a deletion.
     Boards,
+    /// The post with this UUID was changed or deleted.
+    Post(uuid::Uuid),
     /// Posts were added to the board with this UUID.
     PostsOf(uuid::Uuid),
+    /// Comments were added to the post with this UUID.
+    CommentsOf(uuid::Uuid),
 }
 
 /// A message: the UUID of what it is about.

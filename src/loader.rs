@@ -41,6 +41,21 @@ pub struct Loaders(Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
 /// What gathers until it is read.
 struct Gathering<B: Batch>(Mutex<Waiting<B>>);
 
+impl<B: Batch> Gathering<B> {
+    /// Lets the executor go round until a round brings nothing new: of a long list it may poll only a part at a time.
+    async fn settled(&self) {
+        let mut noted = 0;
+        loop {
+            let before = noted;
+            tokio::task::yield_now().await;
+            noted = self.0.lock().len();
+            if noted == 0 || noted == before {
+                return;
+            }
+        }
+    }
+}
+
 type Reply<B> = oneshot::Sender<Result<Option<<B as Batch>::Value>>>;
 type Waiting<B> = HashMap<<B as Batch>::Key, Vec<Reply<B>>>;
 
@@ -64,15 +79,17 @@ impl Loaders {
                 .entry(key.clone())
                 .or_default()
                 .push(reply);
-            tokio::task::yield_now().await;
+            gathering.settled().await;
 
             let batch = std::mem::take(&mut *gathering.0.lock());
             if !batch.is_empty() {
                 let loaded = B::load(app, actor, batch.keys().cloned().collect()).await;
                 hand_out::<B>(batch, loaded);
             }
+            // Outside of tokio's budget: with it, of more than 128 answers that come at once the last ones would wait
+            // for another round, and what is asked for below them would go into batches of its own.
             // An error means that the field which read for all was dropped meanwhile: ask again.
-            if let Ok(answer) = answer.await {
+            if let Ok(answer) = tokio::task::unconstrained(answer).await {
                 return answer;
             }
         }

@@ -1,20 +1,28 @@
 //! Comments in the schema.
 
-use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject, Subscription};
+use futures_util::Stream;
 
 use super::{
     Comment, parse_content,
     store::{self, CommentChanges, NewComment, ReadableComment},
 };
 use crate::{
-    access::{Access, auth},
+    access::{Access, Caller, auth},
     accounts::{User, store::users::UserById},
+    app::App,
     clock::Timestamp,
     context::ContextExt,
     error::{Error, Result},
     ids::{CommentId, PostId},
     input::{self, Violations},
-    posts::{Post, store::PostOfReadable},
+    posts::{
+        Post,
+        live::{self, Place},
+        store::PostOfReadable,
+    },
 };
 
 /// What somebody wrote under a post.
@@ -199,5 +207,27 @@ impl CommentMutation {
         Ok(Some(DeleteCommentPayload {
             deleted_comment_id: id.into(),
         }))
+    }
+}
+
+/// What happens to comments.
+#[derive(Default)]
+pub struct CommentSubscription;
+
+#[Subscription]
+impl CommentSubscription {
+    /// Comments as they are added to a post. Not replayed: refetch after a reconnect. Access: readers.
+    #[graphql(directive = auth::apply(Access::Reader), guard = "Access::Reader")]
+    async fn comment_added(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The post to watch.")] post_id: ID,
+    ) -> Result<impl Stream<Item = Result<Comment>> + use<>> {
+        let post = input::id("postId", &post_id)?;
+        let caller = Arc::clone(ctx.data_unchecked::<Arc<Caller>>());
+        let read = |app: App, actor, comment| async move {
+            store::readable(&app, actor, CommentId::from_uuid(comment)).await
+        };
+        live::added(ctx.app().clone(), caller, Place::Post(post), read).await
     }
 }

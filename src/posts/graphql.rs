@@ -8,7 +8,8 @@ use futures_util::Stream;
 use super::{
     Post,
     list::{PostList, PostOrder},
-    live, parse_content, parse_title,
+    live::{self, Place},
+    parse_content, parse_title,
     store::{
         self, ContentOfPost, CountOfPosts, NewPost, PageOfPosts, PostChanges, ReadablePost,
         likes::{self, LikedByActor},
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     access::{Access, Caller, auth},
     accounts::{User, store::users::UserById},
+    app::App,
     boards::{Board, store::BoardOfReadable},
     clock::Timestamp,
     comments::{
@@ -385,6 +387,9 @@ impl PostSubscription {
     ) -> Result<impl Stream<Item = Result<Post>> + use<>> {
         let board = BoardId::parse(&board_id).map_err(|rule| Error::invalid("boardId", rule))?;
         let caller = Arc::clone(ctx.data_unchecked::<Arc<Caller>>());
-        live::added(ctx.app().clone(), caller, board).await
+        let read = |app: App, actor, post| async move {
+            store::readable(&app, actor, PostId::from_uuid(post)).await
+        };
+        live::added(ctx.app().clone(), caller, Place::Board(board), read).await
     }
 }

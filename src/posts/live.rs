@@ -1,10 +1,12 @@
-//! Posts as they come: a hint from the bus, then a look into the store for what this reader may see.
+//! What is added while one watches, posts to a board or comments to a post: a hint from the bus, then a look into the
+//! store for what this reader may see.
 
 use std::sync::Arc;
 
 use futures_util::{Stream, stream};
+use uuid::Uuid;
 
-use super::{Post, store};
+use super::store;
 use crate::{
     access::{Actor, Caller},
     accounts::store::sessions,
@@ -15,37 +17,63 @@ use crate::{
     ids::{BoardId, PostId},
 };
 
-/// What one reader of one board waits for.
-struct Watch {
+/// What is watched.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    /// A board, for its posts.
+    Board(BoardId),
+    /// A post, for its comments.
+    Post(PostId),
+}
+
+/// What one reader waits for.
+struct Watch<R> {
     app: App,
     caller: Arc<Caller>,
+    place: Place,
+    /// The board that the place is or stands on.
     board: BoardId,
+    read: R,
+    additions: Listener,
     posts: Listener,
     boards: Listener,
     rights: Listener,
 }
 
-/// The posts that are added to `board` from now on, as far as the caller may read them. Ends with an error when the right
-/// to enter the board ends.
+/// What is added to `place` from now on and as far as `read` finds it for the caller. Ends with an error when the right to
+/// read the place ends.
 ///
 /// # Errors
-/// `NOT_FOUND` when the caller may not enter the board.
-pub async fn added(
+/// `NOT_FOUND` when the caller may not read the place.
+pub async fn added<T, R, F>(
     app: App,
     caller: Arc<Caller>,
-    board: BoardId,
-) -> Result<impl Stream<Item = Result<Post>>> {
+    place: Place,
+    read: R,
+) -> Result<impl Stream<Item = Result<T>>>
+where
+    R: Fn(App, Actor, Uuid) -> F,
+    F: Future<Output = Result<T>>,
+{
+    let (additions, post) = match place {
+        Place::Board(board) => (Topic::PostsOf(board.uuid()), Uuid::nil()),
+        Place::Post(post) => (Topic::CommentsOf(post.uuid()), post.uuid()),
+    };
     // Listening comes first: what changes after the check must be heard.
-    let (posts, boards, rights) = (
-        app.bus.listen(Topic::PostsOf(board.uuid())),
+    let (additions, posts, boards, rights) = (
+        app.bus.listen(additions),
+        app.bus.listen(Topic::Post(post)),
         app.bus.listen(Topic::Boards),
         app.bus.listen(Topic::Rights),
     );
-    boards_store::readable(&app, caller.actor(), board).await?;
+    let board = check(&app, caller.actor(), place).await?;
     let watch = Watch {
         app,
         caller,
+        place,
         board,
+        read,
+        additions,
         posts,
         boards,
         rights,
@@ -53,53 +81,63 @@ pub async fn added(
     Ok(stream::unfold(Some(watch), |watch| async {
         let mut watch = watch?;
         match watch.next().await? {
-            Ok(post) => Some((Ok(post), Some(watch))),
+            Ok(item) => Some((Ok(item), Some(watch))),
             Err(error) => Some((Err(error), None)),
         }
     }))
 }
 
-impl Watch {
-    /// The next post; an error when the right has ended; nothing when the bus is gone.
-    async fn next(&mut self) -> Option<Result<Post>> {
+/// The board of a place that the actor may read.
+async fn check(app: &App, actor: Actor, place: Place) -> Result<BoardId> {
+    match place {
+        Place::Board(board) => Ok(boards_store::readable(app, actor, board).await?.id),
+        Place::Post(post) => Ok(store::readable(app, actor, post).await?.board_id),
+    }
+}
+
+impl<T, R, F> Watch<R>
+where
+    R: Fn(App, Actor, Uuid) -> F,
+    F: Future<Output = Result<T>>,
+{
+    /// What is added next; an error when the right has ended; nothing when the bus is gone.
+    async fn next(&mut self) -> Option<Result<T>> {
         loop {
-            tokio::select! {
-                heard = self.posts.next() => {
-                    // Posts are not replayed, so what was missed is missed: readers refetch.
-                    if let Heard::Message(post) = heard? {
-                        match store::readable(&self.app, self.caller.actor(), PostId::from_uuid(post)).await {
-                            Ok(post) => return Some(Ok(post)),
+            let may_have_ended = tokio::select! {
+                heard = self.additions.next() => {
+                    // Additions are not replayed, so what was missed is missed: readers refetch.
+                    if let Heard::Message(id) = heard? {
+                        match (self.read)(self.app.clone(), self.caller.actor(), id).await {
+                            Ok(item) => return Some(Ok(item)),
                             Err(Error::NotFound) => {}
                             Err(error) => return Some(Err(error)),
                         }
                     }
+                    false
                 }
-                heard = self.boards.next() => {
-                    if (heard? == Heard::Message(self.board.uuid()) || heard? == Heard::Missed)
-                        && let Err(error) = self.check().await
-                    {
-                        return Some(Err(error));
-                    }
-                }
-                heard = self.rights.next() => {
-                    let own = self.caller.actor().id().map(|id| Heard::Message(id.uuid()));
-                    if (Some(heard?) == own || heard? == Heard::Missed)
-                        && let Err(error) = self.check().await
-                    {
-                        return Some(Err(error));
-                    }
-                }
+                heard = self.posts.next() => { heard?; true }
+                heard = self.boards.next() => match heard? {
+                    Heard::Message(board) => board == self.board.uuid(),
+                    Heard::Missed => true,
+                },
+                heard = self.rights.next() => match heard? {
+                    Heard::Message(user) => self.caller.actor().id().is_some_and(|id| id.uuid() == user),
+                    Heard::Missed => true,
+                },
+            };
+            if may_have_ended && let Err(error) = self.check_again().await {
+                return Some(Err(error));
             }
         }
     }
 
     /// Reads the rights again.
-    async fn check(&self) -> Result<()> {
+    async fn check_again(&self) -> Result<()> {
         if let Some(signed_in) = self.caller.actor().signed_in() {
             let present = sessions::current(&self.app, signed_in.session).await?;
             self.caller.become_actor(Actor::SignedIn(present));
         }
-        boards_store::readable(&self.app, self.caller.actor(), self.board)
+        check(&self.app, self.caller.actor(), self.place)
             .await
             .map(drop)
     }

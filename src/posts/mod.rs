@@ -2,7 +2,7 @@
 
 pub mod graphql;
 pub mod list;
-mod live;
+pub mod live;
 pub mod store;
 
 use diesel::prelude::*;

@@ -20,7 +20,7 @@ use crate::{
     },
     comments::{
         Comment,
-        graphql::{CommentMutation, CommentQuery},
+        graphql::{CommentMutation, CommentQuery, CommentSubscription},
         store::ReadableComment,
     },
     connection::Connection,
@@ -50,7 +50,7 @@ pub struct Mutation(
 
 /// Everything that can be followed.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(PostSubscription);
+pub struct Subscription(PostSubscription, CommentSubscription);
 
 /// The schema of this program.
 pub type MadangSchema = Schema<Query, Mutation, Subscription>;

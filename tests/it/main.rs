@@ -20,6 +20,7 @@ mod house;
 mod http;
 mod likes;
 mod lists;
+mod live;
 mod orders;
 mod posts;
 mod sessions;

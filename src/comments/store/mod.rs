@@ -14,6 +14,7 @@ use crate::{
     access::{Actor, SignedIn},
     app::App,
     boards::store::{grantee, may_enter},
+    bus::Topic,
     db::{
         Conn,
         dialect::{self, Lockable},
@@ -60,6 +61,20 @@ impl Batch for ReadableComment {
     }
 }
 
+/// The comment, for who may read it.
+///
+/// # Errors
+/// `NOT_FOUND` for a comment that is not there or not for `actor`.
+pub async fn readable(app: &App, actor: Actor, id: CommentId) -> Result<Comment> {
+    app.db
+        .read(move |conn| {
+            readable_in(conn, &actor, &[id])?
+                .pop()
+                .ok_or(Error::NotFound)
+        })
+        .await
+}
+
 fn readable_in(conn: &mut Conn, actor: &Actor, ids: &[CommentId]) -> Result<Vec<Comment>> {
     Ok(on!(conn, |c| {
         let mut query = comments::table
@@ -101,7 +116,8 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewComment) -> Result<Comm
         updated_at: None,
     };
     let actor = Actor::SignedIn(*actor);
-    app.db
+    let comment = app
+        .db
         .write(move |conn| {
             posts_store::readable_in(conn, &actor, comment.post_id)?;
             posts_store::count_comments(conn, comment.post_id, i32::from(comment.is_visible))?;
@@ -110,7 +126,10 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewComment) -> Result<Comm
                 .execute(c))?;
             Ok(comment.clone())
         })
-        .await
+        .await?;
+    let post = comment.post_id.uuid();
+    app.bus.publish(Topic::CommentsOf(post), comment.id.uuid());
+    Ok(comment)
 }
 
 /// A change of a comment; what is absent stays.

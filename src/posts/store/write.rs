@@ -87,7 +87,8 @@ pub struct PostChanges {
 /// `NOT_FOUND`; `FORBIDDEN` for others than its author and admins.
 pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChanges) -> Result<Post> {
     let (actor, now) = (Actor::SignedIn(*actor), app.clock.now());
-    app.db
+    let post = app
+        .db
         .write(move |conn| {
             let mut post = editable(conn, &actor, id)?;
             let is_visible = changes.is_visible.unwrap_or(post.is_visible);
@@ -113,7 +114,9 @@ pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChange
             post.updated_at = Some(now);
             Ok(post)
         })
-        .await
+        .await?;
+    app.bus.publish(Topic::Post(id.uuid()), id.uuid());
+    Ok(post)
 }
 
 /// Deletes a post with its comments.
@@ -131,5 +134,7 @@ pub async fn delete(app: &App, actor: &SignedIn, id: PostId) -> Result<()> {
             on!(conn, |c| diesel::delete(posts::table.find(id)).execute(c))?;
             Ok(())
         })
-        .await
+        .await?;
+    app.bus.publish(Topic::Post(id.uuid()), id.uuid());
+    Ok(())
 }

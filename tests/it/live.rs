@@ -1,0 +1,128 @@
+//! What is added while one watches: comments to a post, as the subscription `commentAdded` gets them.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{Stream, StreamExt};
+use madang::{
+    access::{self, Actor, Caller},
+    accounts::{store::sessions, tokens},
+    comments::{Comment, store},
+    error::{Error, Language, Result},
+    ids::{CommentId, PostId},
+    posts::live::{self, Place},
+};
+use serde_json::json;
+
+use crate::support::{Client, TestApp, any_board};
+
+async fn yard() -> (Arc<TestApp>, Client, Client, Client, String, String) {
+    let app = TestApp::start().await;
+    let (admin, (ann, ben)) = (app.admin().await, app.two_users().await);
+    let board = admin.board(any_board()).await;
+    let post = ann.post_on(&board, "post").await;
+    (app, admin, ann, ben, board, post)
+}
+
+/// Watches the comments on `post` as this client.
+async fn watch(
+    app: &TestApp,
+    client: &Client,
+    post: &str,
+) -> Result<impl Stream<Item = Result<Comment>>> {
+    let claims = tokens::read_access(&app.app, client.token.as_ref().unwrap())?;
+    let actor = Actor::SignedIn(sessions::current(&app.app, claims.session).await?);
+    let client = access::Client {
+        address: "127.0.0.1".parse().unwrap(),
+        user_agent: None,
+        request_id: String::new(),
+        language: Language::En,
+    };
+    let place = Place::Post(PostId::parse(post).unwrap());
+    live::added(app.app.clone(), Caller::new(client, actor), place, |app, actor, id| async move {
+        store::readable(&app, actor, CommentId::from_uuid(id)).await
+    })
+    .await
+}
+
+async fn next(
+    stream: &mut (impl Stream<Item = Result<Comment>> + Unpin),
+) -> Option<Result<Comment>> {
+    tokio::time::timeout(Duration::from_secs(5), stream.next())
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_a_post_gets_the_comments_that_are_added_to_it() {
+    let (app, _, ann, ben, board, post) = yard().await;
+    let other = ann.post_on(&board, "other").await;
+    ann.comment_on(&post, "before").await;
+    let mut seen = Box::pin(watch(&app, &ben, &post).await.unwrap());
+
+    ann.comment_on(&other, "elsewhere").await;
+    let hidden = json!({ "postId": post, "content": "hidden", "isVisible": false });
+    ann.mutate("createComment", hidden, "comment { id }")
+        .await
+        .data();
+    ann.comment_on(&post, "one").await;
+    ben.comment_on(&post, "two").await;
+
+    assert_eq!(next(&mut seen).await.unwrap().unwrap().content, "one");
+    assert_eq!(next(&mut seen).await.unwrap().unwrap().content, "two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_one_may_not_read_cannot_be_watched() {
+    let (app, _, ann, ben, _, post) = yard().await;
+    let input = json!({ "id": post, "isVisible": false });
+    ann.mutate("updatePost", input, "post { id }").await.data();
+
+    for post in [post, app.id_of_nothing("post")] {
+        assert!(matches!(
+            watch(&app, &ben, &post).await.err(),
+            Some(Error::NotFound)
+        ));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watching_ends_when_the_post_can_no_longer_be_read() {
+    let (app, admin, ann, ben, board, _) = yard().await;
+    for (name, by_board, input) in [
+        ("updatePost", false, json!({ "isVisible": false })),
+        ("deletePost", false, json!({})),
+        ("updateBoard", true, json!({ "isVisible": false })),
+        ("deleteBoard", true, json!({})),
+    ] {
+        admin
+            .mutate(
+                "updateBoard",
+                json!({ "id": board, "isVisible": true }),
+                "board { id }",
+            )
+            .await
+            .data();
+        let post = ann.post_on(&board, "post").await;
+        let mut seen = Box::pin(watch(&app, &ben, &post).await.unwrap());
+        // A change that ends nothing.
+        ann.mutate(
+            "updatePost",
+            json!({ "id": post, "title": "changed" }),
+            "post { id }",
+        )
+        .await
+        .data();
+        ann.comment_on(&post, "still").await;
+        assert_eq!(next(&mut seen).await.unwrap().unwrap().content, "still");
+
+        let mut input = input;
+        input["id"] = json!(if by_board { &board } else { &post });
+        admin.mutate(name, input, "__typename").await.data();
+
+        assert!(
+            matches!(next(&mut seen).await, Some(Err(Error::NotFound))),
+            "{name}"
+        );
+        assert!(next(&mut seen).await.is_none());
+    }
+}
