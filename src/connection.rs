@@ -110,6 +110,17 @@ impl<K> Page<K> {
         i64::try_from(self.limit).unwrap_or(i64::MAX - 1) + 1
     }
 
+    /// This page of a list whose places are told by a part of the key.
+    #[must_use]
+    pub fn by<P>(&self, part: impl Fn(&K) -> P) -> Page<P> {
+        Page {
+            limit: self.limit,
+            backwards: self.backwards,
+            after: self.after.as_ref().map(&part),
+            before: self.before.as_ref().map(&part),
+        }
+    }
+
     /// Makes a slice of what was read: up to [`Page::fetch`] items, reversed when reading backwards.
     #[must_use]
     pub fn slice<T>(&self, mut items: Vec<T>) -> Slice<T> {

@@ -26,4 +26,5 @@ pub mod error;
 pub mod hashing;
 pub mod ids;
 pub mod input;
+pub mod terms;
 pub mod text;

@@ -26,6 +26,7 @@ use crate::{
         list::{PostList, PostOrder},
         store::{CountOfPosts, LastPostOfBoard, PageOfPosts},
     },
+    terms::Search,
 };
 
 /// A place to post in.
@@ -122,15 +123,21 @@ impl Board {
     async fn posts(
         &self,
         ctx: &Context<'_>,
+        #[graphql(
+            desc = "Only posts that hold all of these words, or for Korean and its like, all of these syllables in their order. At most 128 characters; blank for all. Without an order, the best 500 come, by their titles first."
+        )]
+        search: Option<String>,
         #[graphql(desc = "In this order; else the newest first.")] order_by: Option<PostOrder>,
         #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Option<Connection<Post>>> {
+        let search = search.map_or(Ok(None), |text| Search::parse(&text));
         let list = PostList {
             board: Some(self.id),
-            order: order_by.unwrap_or_default(),
+            search: search.map_err(|rule| Error::invalid("search", rule))?,
+            order: order_by,
             ..PostList::default()
         };
         let page = PageArgs {

@@ -63,7 +63,8 @@ fn tables() -> Result<String> {
     let mut conn = SqliteConnection::establish(":memory:").map_err(|e| e.to_string())?;
     migrations::run_sqlite(&mut conn).map_err(|e| e.to_string())?;
     let tables: Vec<TableRow> = diesel::sql_query(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '\\_\\_%' ESCAPE '\\' ORDER BY rowid",
+        "SELECT s.name FROM sqlite_schema s JOIN pragma_table_list l ON l.name = s.name
+         WHERE l.type IN ('table', 'virtual') AND s.name NOT LIKE '\\_\\_%' ESCAPE '\\' ORDER BY s.rowid",
     )
     .load(&mut conn)
     .map_err(|e| e.to_string())?;
@@ -98,10 +99,11 @@ fn section(table: &str, columns: &[ColumnRow], said: &HashMap<String, String>) -
                 .map(|target| format!("→ {target}")),
         );
         let kind = column.kind.to_lowercase();
-        let kind = if column.is_needed == 0 {
-            format!("{kind}, null")
-        } else {
-            kind
+        // Columns of a full-text table have neither.
+        let kind = match (kind.as_str(), column.is_needed) {
+            ("", _) => "full text".to_owned(),
+            (_, 0) => format!("{kind}, null"),
+            _ => kind,
         };
         let what = said
             .get(&format!("{table}.{}", column.name))

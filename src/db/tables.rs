@@ -101,6 +101,16 @@ table! {
 }
 
 table! {
+    /// What posts are found by, under their numbers: a FULLTEXT index on MySQL, an FTS5 table, whose rowid is the number,
+    /// on SQLite.
+    post_search (number) {
+        number -> BigInt,
+        /// Words that the program makes of title and content.
+        terms -> Text,
+    }
+}
+
+table! {
     /// Who likes which post.
     likes (post_id, user_id) {
         post_id -> Binary,

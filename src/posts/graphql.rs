@@ -31,6 +31,7 @@ use crate::{
     error::{Error, Result},
     ids::{BoardId, PostId, UserId},
     input::{self, Violations},
+    terms::Search,
 };
 
 /// What somebody wrote on a board.
@@ -167,6 +168,10 @@ impl PostQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "Only posts on this board.")] board_id: Option<ID>,
         #[graphql(desc = "Only posts by this user.")] author_id: Option<ID>,
+        #[graphql(
+            desc = "Only posts that hold all of these words, or for Korean and its like, all of these syllables in their order. At most 128 characters; blank for all. Without an order, the best 500 come, by their titles first."
+        )]
+        search: Option<String>,
         #[graphql(desc = "In this order; else the newest first.")] order_by: Option<PostOrder>,
         #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
@@ -176,10 +181,12 @@ impl PostQuery {
         let mut violations = Violations::default();
         let board = board_id.map(|id| BoardId::parse(&id)).transpose();
         let author = author_id.map(|id| UserId::parse(&id)).transpose();
+        let search = search.map_or(Ok(None), |text| Search::parse(&text));
         let list = PostList {
             board: violations.field("boardId", board).flatten(),
             author: violations.field("authorId", author).flatten(),
-            order: order_by.unwrap_or_default(),
+            search: violations.field("search", search).flatten(),
+            order: order_by,
         };
         violations.invalid()?;
         let page = PageArgs {

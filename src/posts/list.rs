@@ -6,6 +6,7 @@ use super::Post;
 use crate::{
     connection::{Direction, List},
     ids::{BoardId, PostId, UserId},
+    terms::Search,
 };
 
 /// What posts can be ordered by.
@@ -33,32 +34,51 @@ pub struct PostOrder {
     pub direction: Direction,
 }
 
-impl Default for PostOrder {
-    /// The newest first.
-    fn default() -> Self {
-        Self {
-            field: PostOrderField::CreatedAt,
-            direction: Direction::Desc,
-        }
-    }
-}
-
 /// A list of posts. Empty: all that the actor may read, the newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PostList {
     pub board: Option<BoardId>,
     pub author: Option<UserId>,
-    pub order: PostOrder,
+    pub search: Option<Search>,
+    /// Without one, the newest first; of a search, the best.
+    pub order: Option<PostOrder>,
 }
+
+/// How a list is ordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ordered<'a> {
+    By(PostOrder),
+    /// The best [`BEST`] of a search: titles that hold all of it before other posts, of each the newest first.
+    ByRank(&'a Search),
+}
+
+/// How many posts a search has that is ordered by rank.
+pub const BEST: usize = 500;
 
 /// A post's place in a list: what the list is ordered by, and the post.
 pub type Place = (i64, PostId);
 
 impl PostList {
-    /// The list that cursors of this order belong to.
+    /// How this list is ordered.
+    #[must_use]
+    pub fn ordered(&self) -> Ordered<'_> {
+        match (&self.order, &self.search) {
+            (Some(order), _) => Ordered::By(*order),
+            (None, Some(search)) => Ordered::ByRank(search),
+            (None, None) => Ordered::By(PostOrder {
+                field: PostOrderField::CreatedAt,
+                direction: Direction::Desc,
+            }),
+        }
+    }
+
+    /// The list that cursors of this order belong to. Those of a rank are good for their search only.
     #[must_use]
     pub fn cursors(&self) -> List {
-        let PostOrder { field, direction } = self.order;
+        let PostOrder { field, direction } = match self.ordered() {
+            Ordered::By(order) => order,
+            Ordered::ByRank(search) => return List::Posts(search.number() | 1 << 63),
+        };
         let field = match field {
             PostOrderField::CreatedAt => 0,
             PostOrderField::UpdatedAt => 2,
@@ -72,7 +92,11 @@ impl PostList {
     /// The place of a post in this list.
     #[must_use]
     pub fn place(&self, post: &Post) -> Place {
-        let value = match self.order.field {
+        let order = match self.ordered() {
+            Ordered::By(order) => order,
+            Ordered::ByRank(search) => return (search.matches(&post.title).into(), post.id),
+        };
+        let value = match order.field {
             // Ids begin with the time of their making.
             PostOrderField::CreatedAt => 0,
             PostOrderField::UpdatedAt => post.updated_at.unwrap_or(post.created_at).micros(),

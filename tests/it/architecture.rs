@@ -16,6 +16,7 @@ const FLOORS: [&[&str]; 9] = [
         "hashing",
         "ids",
         "input",
+        "terms",
         "text",
     ],
     &["db", "cache", "bus"],

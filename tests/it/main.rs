@@ -23,5 +23,6 @@ mod lists;
 mod live;
 mod orders;
 mod posts;
+mod search;
 mod sessions;
 mod views;

@@ -91,7 +91,7 @@ impl User {
     ) -> Result<Option<Connection<Post>>> {
         let list = PostList {
             author: Some(self.id),
-            order: order_by.unwrap_or_default(),
+            order: order_by,
             ..PostList::default()
         };
         let page = PageArgs {

@@ -8,10 +8,11 @@ use crate::{
     app::App,
     boards::store as boards_store,
     bus::Topic,
-    db::{on, tables::posts},
+    db::{on, search, tables::posts},
     error::Result,
     ids::{BoardId, PostId},
     posts::Post,
+    terms,
 };
 
 /// A post to be.
@@ -41,6 +42,7 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewPost) -> Result<Post> {
         updated_at: None,
     };
     let (actor, content) = (Actor::SignedIn(*actor), new.content);
+    let words = terms::words(&post.title, &content);
     let post = app
         .db
         .write(move |conn| {
@@ -65,6 +67,7 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewPost) -> Result<Post> {
             on!(conn, |c| diesel::insert_into(posts::table)
                 .values(row)
                 .execute(c))?;
+            search::write(conn, post.id, &words)?;
             Ok(post.clone())
         })
         .await?;
@@ -110,6 +113,13 @@ pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChange
                 .set(row)
                 .execute(c))?;
             post.title = changes.title.clone().unwrap_or(post.title);
+            if changes.title.is_some() || changes.content.is_some() {
+                let content: String = on!(conn, |c| posts::table
+                    .find(id)
+                    .select(posts::content)
+                    .get_result(c))?;
+                search::write(conn, id, &terms::words(&post.title, &content))?;
+            }
             post.is_visible = is_visible;
             post.updated_at = Some(now);
             Ok(post)

@@ -1,0 +1,2 @@
+DROP TRIGGER posts_delete_search;
+DROP TABLE post_search;
