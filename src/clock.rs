@@ -33,7 +33,7 @@ pub struct Timestamp(i64);
 impl Timestamp {
     /// The instant that lies so many microseconds after the beginning of 1970.
     #[must_use]
-    pub fn from_micros(micros: i64) -> Self {
+    pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 

@@ -1,8 +1,9 @@
 //! madang (마당, the yard where a village meets): a community backend in one binary, behind one GraphQL schema.
 //!
-//! Imports only go down: `main` → `server` → a feature's `graphql` → its `store` → its rules (`mod.rs`) → `context`,
+//! Imports only go down: `main` → `server`, `demo` → a feature's `graphql` → its `store` → its rules (`mod.rs`) → `context`,
 //! `loader`, `app`, `access` → the ports (`db`, `cache`, `bus`) → `config`, `error`, `ids`, `clock`. docs/ARCHITECTURE.md has the picture.
 
+pub mod demo;
 pub mod server;
 
 pub mod accounts;

@@ -15,6 +15,7 @@ use madang::{
     clock::Clock,
     config::{Config, Fault, LogFormat},
     db::describe,
+    demo,
     error::{Error, Language, Rule},
     server,
 };
@@ -48,6 +49,13 @@ enum Command {
         /// Reads the password, one line, from standard input.
         #[arg(long)]
         password_stdin: bool,
+    },
+    /// Fills an empty database with a small community to look at, or a big one to measure by.
+    Demo {
+        #[command(flatten)]
+        config: Box<Config>,
+        #[command(flatten)]
+        options: demo::Options,
     },
     /// Prints the GraphQL schema.
     Schema,
@@ -117,6 +125,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
             };
             runtime()?.block_on(create_admin(*config, &name, &email, password))
         }
+        Command::Demo { config, options } => runtime()?.block_on(fill_demo(*config, &options)),
         Command::Schema => {
             print!("{}", server::sdl());
             Ok(())
@@ -205,6 +214,21 @@ async fn create_admin(
         Err(Error::Conflict(violations)) => {
             let taken: Vec<_> = violations.into_iter().map(|v| v.field).collect();
             anyhow::bail!("{} is taken by another account", taken.join(" and "))
+        }
+        Err(Error::Internal(cause)) => anyhow::bail!("{cause}"),
+        Err(error) => anyhow::bail!("{error}"),
+    }
+}
+
+async fn fill_demo(config: Config, options: &demo::Options) -> anyhow::Result<()> {
+    let app = App::open(config, Clock::system()).await?;
+    match demo::fill(&app, options).await {
+        Ok(keys) => Ok(println!(
+            "The demo is ready. Log in as {} with the password {}, which is not shown again.",
+            keys.admin, keys.password
+        )),
+        Err(Error::Conflict(_)) => {
+            anyhow::bail!("the database is not empty: the demo fills an empty one only")
         }
         Err(Error::Internal(cause)) => anyhow::bail!("{cause}"),
         Err(error) => anyhow::bail!("{error}"),

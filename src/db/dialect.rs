@@ -116,3 +116,22 @@ pub fn insert_grants(
     });
     Ok(())
 }
+
+/// Inserts rows: one statement on MySQL, where each is a round trip; one for each row on SQLite, where diesel would begin
+/// a transaction of its own for many. For rows that come from a list of bounded length.
+#[macro_export]
+macro_rules! insert_many {
+    ($conn:expr, $table:expr, $rows:expr) => {
+        match $conn {
+            $crate::db::Conn::Sqlite(c) => {
+                for row in $rows {
+                    diesel::insert_into($table).values(row).execute(c)?;
+                }
+            }
+            $crate::db::Conn::Mysql(c) => {
+                diesel::insert_into($table).values($rows).execute(c)?;
+            }
+        }
+    };
+}
+pub use insert_many;

@@ -34,6 +34,33 @@ pub fn write(conn: &mut Conn, post: PostId, words: &str) -> Result<()> {
     Ok(())
 }
 
+/// Posts that one statement writes.
+const BATCH: usize = 200;
+
+/// [`write`] for many posts, of which none has words yet.
+///
+/// # Errors
+/// Those of the database.
+pub fn write_many(conn: &mut Conn, words: &[(PostId, String)]) -> Result<()> {
+    let table = match conn {
+        Conn::Sqlite(_) => "post_search (rowid, terms)",
+        Conn::Mysql(_) => "post_search (number, terms)",
+    };
+    for batch in words.chunks(BATCH) {
+        let row = "((SELECT number FROM posts WHERE id = ?), ?)";
+        let rows = vec![row; batch.len()].join(", ");
+        let statement = format!("INSERT INTO {table} VALUES {rows}");
+        on!(conn, |c| {
+            let mut query = diesel::sql_query(statement).into_boxed::<DB>();
+            for (post, words) in batch {
+                query = query.bind::<Binary, _>(*post).bind::<Text, _>(words);
+            }
+            query.execute(c)
+        })?;
+    }
+    Ok(())
+}
+
 /// That a post is found by all of some words. A condition on queries that have `posts`.
 #[derive(Clone, Debug)]
 pub struct Found {

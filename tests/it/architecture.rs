@@ -26,7 +26,7 @@ const FLOORS: [&[&str]; 9] = [
     &["*"],
     &["*::store", "*::live", "*::jobs"],
     &["*::graphql"],
-    &["server", ""],
+    &["server", "demo", ""],
 ];
 
 const FEATURES: [&str; 4] = ["accounts", "boards", "comments", "posts"];

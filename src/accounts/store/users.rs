@@ -187,6 +187,49 @@ pub async fn insert(
         .await
 }
 
+/// Whether there is any account.
+///
+/// # Errors
+/// Those of the database.
+pub async fn exist(app: &App) -> Result<bool> {
+    app.db
+        .read(|conn| {
+            let first: Option<UserId> =
+                on!(conn, |c| users::table.select(users::id).first(c).optional())?;
+            Ok(first.is_some())
+        })
+        .await
+}
+
+/// Makes many accounts as they are given, each with the key of its e-mail address and the hash of its password.
+///
+/// # Errors
+/// Those of the database.
+pub fn insert_many(conn: &mut Conn, accounts: &[(User, String, String)]) -> Result<()> {
+    let rows: Vec<_> = accounts
+        .iter()
+        .map(|(user, email_key, password_hash)| {
+            (
+                (
+                    users::id.eq(user.id),
+                    users::joined_at.eq(user.joined_at),
+                    users::role.eq(user.role),
+                    users::is_banned.eq(user.is_banned),
+                ),
+                (
+                    users::name.eq(&user.name),
+                    users::name_key.eq(&user.name_key),
+                    users::email.eq(&user.email),
+                    users::email_key.eq(email_key),
+                ),
+                users::password_hash.eq(password_hash),
+            )
+        })
+        .collect();
+    dialect::insert_many!(conn, users::table, rows);
+    Ok(())
+}
+
 /// A change of an account; what is absent stays.
 #[derive(Debug, Default)]
 pub struct UserChanges {

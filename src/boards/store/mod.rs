@@ -160,6 +160,39 @@ pub async fn insert(app: &App, new: NewBoard) -> Result<Board> {
         .await
 }
 
+/// Whether there is any board.
+///
+/// # Errors
+/// Those of the database.
+pub async fn exist(app: &App) -> Result<bool> {
+    app.db
+        .read(|conn| {
+            let first: Option<BoardId> = on!(conn, |c| boards::table
+                .select(boards::id)
+                .first(c)
+                .optional())?;
+            Ok(first.is_some())
+        })
+        .await
+}
+
+/// Makes many boards as they are given, and grants `members` entry to the private ones.
+///
+/// # Errors
+/// Those of the database.
+pub fn insert_many(
+    conn: &mut Conn,
+    rows: &[Board],
+    members: &[UserId],
+    at: Timestamp,
+) -> Result<()> {
+    dialect::insert_many!(conn, boards::table, rows);
+    for board in rows.iter().filter(|board| !board.is_visible) {
+        dialect::insert_grants(conn, board.id, members, at)?;
+    }
+    Ok(())
+}
+
 /// A change of a board; what is absent stays.
 #[derive(Clone, Debug, Default)]
 pub struct BoardChanges {

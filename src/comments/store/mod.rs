@@ -132,6 +132,15 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewComment) -> Result<Comm
     Ok(comment)
 }
 
+/// Makes many comments as they are given. That their posts count them has been seen to.
+///
+/// # Errors
+/// Those of the database.
+pub fn insert_many(conn: &mut Conn, rows: &[Comment]) -> Result<()> {
+    dialect::insert_many!(conn, comments::table, rows);
+    Ok(())
+}
+
 /// A change of a comment; what is absent stays.
 #[derive(Clone, Debug, Default)]
 pub struct CommentChanges {

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use diesel::{prelude::*, sql_types::Bool};
 
 pub use page::{CountOfPosts, PageOfPosts};
-pub use write::{NewPost, PostChanges, delete, insert, update};
+pub use write::{NewPost, PostChanges, WholePost, delete, insert, insert_many, update};
 
 use super::Post;
 use crate::{

@@ -8,7 +8,7 @@ use crate::{
     app::App,
     boards::store as boards_store,
     bus::Topic,
-    db::{on, search, tables::posts},
+    db::{Conn, dialect, on, search, tables::posts},
     error::Result,
     ids::{BoardId, PostId},
     posts::Post,
@@ -74,6 +74,49 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewPost) -> Result<Post> {
     app.bus
         .publish(Topic::PostsOf(post.board_id.uuid()), post.id.uuid());
     Ok(post)
+}
+
+/// A post with its content.
+#[derive(Clone, Debug)]
+pub struct WholePost {
+    pub post: Post,
+    pub content: String,
+}
+
+/// Makes many posts as they are given, counters included. That their boards count them has been seen to.
+///
+/// # Errors
+/// Those of the database.
+pub fn insert_many(conn: &mut Conn, whole: &[WholePost]) -> Result<()> {
+    let rows: Vec<_> = whole
+        .iter()
+        .map(|WholePost { post, content }| {
+            (
+                (
+                    posts::id.eq(post.id),
+                    posts::board_id.eq(post.board_id),
+                    posts::author_id.eq(post.author_id),
+                    posts::title.eq(&post.title),
+                    posts::content.eq(content),
+                    posts::is_visible.eq(post.is_visible),
+                ),
+                (
+                    posts::view_count.eq(post.view_count),
+                    posts::like_count.eq(post.like_count),
+                    posts::comment_count.eq(post.comment_count),
+                    posts::created_at.eq(post.created_at),
+                    posts::updated_at.eq(post.updated_at),
+                    posts::changed_at.eq(post.updated_at.unwrap_or(post.created_at)),
+                ),
+            )
+        })
+        .collect();
+    dialect::insert_many!(conn, posts::table, rows);
+    let words: Vec<_> = whole
+        .iter()
+        .map(|WholePost { post, content }| (post.id, terms::words(&post.title, content)))
+        .collect();
+    search::write_many(conn, &words)
 }
 
 /// A change of a post; what is absent stays.

@@ -1,0 +1,135 @@
+//! Who is there, what is posted, commented and liked, and when: all of it from the seed alone.
+
+use std::time::Duration;
+
+use super::{
+    Options,
+    random::Random,
+    words::{PRIVATE, THEMES},
+};
+use crate::clock::Timestamp;
+
+/// When the demo ends: 2025-01-01T00:00:00Z. All of it happens in the half year before.
+pub(super) const END: Timestamp = Timestamp::from_micros(1_735_689_600_000_000);
+const HALF_A_YEAR: Duration = Duration::from_secs(182 * 86_400);
+/// Posts are posted in this part of it, so that their comments fall into it too.
+const POSTING: Duration = Duration::from_secs(170 * 86_400);
+/// The first so many users may enter the private board.
+pub(super) const MEMBERS: usize = 5;
+/// The first moment.
+pub(super) fn beginning() -> Timestamp {
+    END.before(HALF_A_YEAR)
+}
+
+/// A post to be, with what the counters of its row say from the start.
+#[derive(Clone, Debug)]
+pub(super) struct PlannedPost {
+    pub board: usize,
+    pub author: usize,
+    pub at: Timestamp,
+    pub is_visible: bool,
+    pub was_changed: bool,
+    pub likes: usize,
+    pub views: usize,
+    pub visible_comments: usize,
+}
+
+/// A comment to be.
+#[derive(Clone, Debug)]
+pub(super) struct PlannedComment {
+    pub post: usize,
+    pub author: usize,
+    pub at: Timestamp,
+    pub is_visible: bool,
+}
+
+pub(super) struct Plan {
+    pub users: usize,
+    pub posts: Vec<PlannedPost>,
+    /// In the order of their times.
+    pub comments: Vec<PlannedComment>,
+}
+
+impl Plan {
+    pub fn new(options: &Options) -> Self {
+        let users = (20 + options.posts / 50).min(500);
+        let mut posts = posts(options, users);
+        let comments = comments(options, users, &mut posts);
+        Self {
+            users,
+            posts,
+            comments,
+        }
+    }
+}
+
+fn posts(options: &Options, users: usize) -> Vec<PlannedPost> {
+    let mut random = Random::new(options.seed, "posts");
+    // Somewhere within its own part of the time, with a millisecond between parts: ids are in the order of times.
+    let part = POSTING.as_micros() as usize / options.posts.max(1);
+    (0..options.posts)
+        .map(|n| {
+            let micros = n * part + random.below(part.saturating_sub(1_000).max(1));
+            let at = beginning().after(Duration::from_micros(micros as u64));
+            let board = if random.percent(3) {
+                PRIVATE
+            } else {
+                random.below(PRIVATE)
+            };
+            let likes = random.skewed(if board == PRIVATE { MEMBERS + 1 } else { 9 });
+            PlannedPost {
+                board,
+                author: author(&mut random, board, users),
+                at,
+                is_visible: !random.percent(2),
+                was_changed: random.percent(8),
+                likes,
+                views: likes + random.skewed(200),
+                visible_comments: 0,
+            }
+        })
+        .collect()
+}
+
+fn comments(options: &Options, users: usize, posts: &mut [PlannedPost]) -> Vec<PlannedComment> {
+    if posts.is_empty() {
+        return Vec::new();
+    }
+    let mut random = Random::new(options.seed, "comments");
+    let days = Duration::from_secs(5 * 86_400).as_micros() as usize;
+    let mut comments: Vec<_> = (0..options.comments)
+        .map(|_| {
+            // A quarter go where most go.
+            let post = if random.percent(25) {
+                random.skewed(posts.len())
+            } else {
+                random.below(posts.len())
+            };
+            let wait = Duration::from_micros(60_000_000 + random.skewed(days) as u64);
+            let is_visible = !random.percent(2);
+            posts[post].visible_comments += usize::from(is_visible);
+            PlannedComment {
+                post,
+                author: author(&mut random, posts[post].board, users),
+                at: posts[post].at.after(wait),
+                is_visible,
+            }
+        })
+        .collect();
+    comments.sort_by_key(|comment| comment.at);
+    comments
+}
+
+/// Somebody who may enter the board; some write far more than others.
+fn author(random: &mut Random, board: usize, users: usize) -> usize {
+    random.skewed(if board == PRIVATE { MEMBERS } else { users })
+}
+
+/// How many visible posts each board has.
+pub(super) fn post_counts(posts: &[PlannedPost]) -> [usize; THEMES.len()] {
+    let mut counts = [0; THEMES.len()];
+    for post in posts.iter().filter(|post| post.is_visible) {
+        counts[post.board] += 1;
+    }
+    counts
+}
