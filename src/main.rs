@@ -84,8 +84,14 @@ fn run() -> anyhow::Result<()> {
         read => read.map_err(|e| Usage(format!(".env: {e}")))?,
     }
     let mut arguments: Vec<_> = std::env::args_os().collect();
-    if arguments.len() < 2 {
-        arguments.push("serve".into());
+    // Serving is what one does with it, so `madang --bind …` does.
+    let is_option = |a: &std::ffi::OsString| a.to_string_lossy().starts_with("--");
+    let is_about = |a: &std::ffi::OsString| a == "--help" || a == "--version";
+    if arguments
+        .get(1)
+        .is_none_or(|first| is_option(first) && !is_about(first))
+    {
+        arguments.insert(1, "serve".into());
     }
     match Cli::try_parse_from(arguments) {
         Ok(cli) => execute(cli.command),

@@ -200,7 +200,7 @@ impl BoardQuery {
             before,
         }
         .page(List::Boards, app.config.limits.page)?;
-        let slice = store::page(app, ctx.actor(), search, page).await?;
+        let slice = store::page(app, ctx.actor(), input::search(search)?, page).await?;
         Ok(Some(
             slice.connection(List::Boards, |board| board.name_key.clone()),
         ))

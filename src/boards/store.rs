@@ -24,7 +24,6 @@ use crate::{
     ids::{BoardId, UserId},
     input::Violations,
     loader::Batch,
-    text,
 };
 
 /// The condition, on a query that has `boards`, that the user may enter the board. Admins enter all: leave it out.
@@ -118,7 +117,7 @@ pub fn enterable(conn: &mut Conn, actor: &Actor, id: BoardId) -> Result<Board> {
     })?)
 }
 
-/// The boards that `actor` may enter, by name.
+/// The boards that `actor` may enter, by name; `name_prefix` begins the key, see [`crate::text::prefix`].
 ///
 /// # Errors
 /// Those of the database.
@@ -136,7 +135,6 @@ pub async fn page(
                     query = query.filter(may_enter!(grantee(&actor)));
                 }
                 if let Some(prefix) = &name_prefix {
-                    let prefix = text::fold(prefix.trim());
                     query = query.filter(
                         boards::name_key.between(prefix.clone(), format!("{prefix}\u{10ffff}")),
                     );

@@ -86,7 +86,7 @@ impl UserQuery {
         }
         .page(List::Users, app.config.limits.page)?;
         let filter = UserFilter {
-            name_prefix: search,
+            name_prefix: input::search(search)?,
             role,
             is_banned,
         };

@@ -14,7 +14,7 @@ use crate::{
         Conn,
         dialect::{self, Lockable},
         on,
-        tables::users,
+        tables::{sign_in_sessions, users},
         taken,
     },
     error::{Error, Result, Rule},
@@ -61,6 +61,10 @@ pub async fn find(app: &App, id: UserId) -> Result<User> {
 /// # Errors
 /// `NOT_FOUND`.
 pub async fn find_by_name(app: &App, name: &str) -> Result<User> {
+    // Nobody's name is that long, and folding takes time.
+    if name.len() > 1_024 {
+        return Err(Error::NotFound);
+    }
     let key = text::fold(name.trim());
     app.db
         .read(move |conn| {
@@ -75,7 +79,7 @@ pub async fn find_by_name(app: &App, name: &str) -> Result<User> {
 /// What narrows the list of users down. Empty: everybody.
 #[derive(Debug, Default)]
 pub struct UserFilter {
-    /// Begins the name, in any case and form.
+    /// Begins the name's key; see [`text::prefix`].
     pub name_prefix: Option<String>,
     pub role: Option<Role>,
     pub is_banned: Option<bool>,
@@ -99,7 +103,6 @@ pub async fn page(
             let found: Vec<User> = on!(conn, |c| {
                 let mut query = users::table.select(User::as_select()).into_boxed::<DB>();
                 if let Some(prefix) = &filter.name_prefix {
-                    let prefix = text::fold(prefix.trim());
                     query = query.filter(
                         users::name_key.between(prefix.clone(), format!("{prefix}\u{10ffff}")),
                     );
@@ -176,15 +179,20 @@ pub async fn update(app: &App, actor: &SignedIn, id: UserId, changes: UserChange
         .email
         .as_ref()
         .is_some_and(|email| email.text != user.email);
+    let mut checked = None;
     if moves {
         if user.id != actor.id {
             return Err(Error::Forbidden);
         }
-        check_password(app, id, changes.current_password).await?;
+        checked = Some(check_password(app, id, changes.current_password).await?);
     }
+    let actor = *actor;
     let (name, email, now) = (changes.name, changes.email, app.clock.now());
     app.db
         .write(move |conn| {
+            if let Some(checked) = &checked {
+                checked.still_holds(conn, &actor)?;
+            }
             refuse_taken(conn, Some(id), name.as_ref(), email.as_ref())?;
             let changes = (
                 name.as_ref()
@@ -213,16 +221,17 @@ pub async fn change_password(
     current: String,
     new: Password,
 ) -> Result<()> {
-    check_password(app, actor.id, Some(current)).await?;
+    let checked = check_password(app, actor.id, Some(current)).await?;
     let hash = app.hashing.hash(new.into_inner()).await?;
-    let (id, session, now) = (actor.id, actor.session, app.clock.now());
+    let (actor, now) = (*actor, app.clock.now());
     app.db
         .write(move |conn| {
+            checked.still_holds(conn, &actor)?;
             let changes = (users::password_hash.eq(&hash), users::updated_at.eq(now));
-            on!(conn, |c| diesel::update(users::table.find(id))
+            on!(conn, |c| diesel::update(users::table.find(actor.id))
                 .set(changes)
                 .execute(c))?;
-            sessions::delete_all(conn, id, Some(session))
+            sessions::delete_all(conn, actor.id, Some(actor.session))
         })
         .await?;
     rights_changed(app, actor.id);
@@ -241,12 +250,17 @@ pub async fn delete(
     current_password: Option<String>,
 ) -> Result<()> {
     editable(app, actor, id).await?;
+    let mut checked = None;
     if id == actor.id {
-        check_password(app, id, current_password).await?;
+        checked = Some(check_password(app, id, current_password).await?);
     }
+    let actor = *actor;
     app.db
         .write(move |conn| {
             keep_an_admin(conn, id)?;
+            if let Some(checked) = &checked {
+                checked.still_holds(conn, &actor)?;
+            }
             on!(conn, |c| diesel::delete(users::table.find(id)).execute(c))?;
             Ok(())
         })
@@ -312,6 +326,37 @@ pub struct Ban {
     pub reason: Option<String>,
 }
 
+/// The hash that a password was found to fit.
+#[derive(Clone)]
+struct Checked(String);
+
+impl Checked {
+    /// Refuses when the password or the session of `actor` has ended since: what was checked then says nothing now. Holds
+    /// the account until the transaction ends.
+    fn still_holds(&self, conn: &mut Conn, actor: &SignedIn) -> Result<()> {
+        dialect::lock(conn, Lockable::Users, actor.id)?;
+        let present: Option<String> = on!(conn, |c| {
+            users::table
+                .inner_join(sign_in_sessions::table)
+                .filter(
+                    users::id
+                        .eq(actor.id)
+                        .and(sign_in_sessions::id.eq(actor.session)),
+                )
+                .select(users::password_hash)
+                .first(c)
+                .optional()
+        })?;
+        match present {
+            None => Err(Error::TokenInvalid),
+            Some(hash) if hash != self.0 => {
+                Err(Error::invalid("currentPassword", Rule::WrongPassword))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
 /// Loads the account `id` for a change by `actor`.
 async fn editable(app: &App, actor: &SignedIn, id: UserId) -> Result<User> {
     let user = find(app, id).await?;
@@ -323,7 +368,7 @@ async fn editable(app: &App, actor: &SignedIn, id: UserId) -> Result<User> {
 }
 
 /// Whether whoever acts knows the present password of `id`. Guesses are limited like log-ins.
-async fn check_password(app: &App, id: UserId, password: Option<String>) -> Result<()> {
+async fn check_password(app: &App, id: UserId, password: Option<String>) -> Result<Checked> {
     let Some(password) = password else {
         return Err(Error::invalid("currentPassword", Rule::Required));
     };
@@ -344,8 +389,8 @@ async fn check_password(app: &App, id: UserId, password: Option<String>) -> Resu
             Ok(hash)
         })
         .await?;
-    match app.hashing.verify(password, Some(hash)).await? {
-        Verdict::Right | Verdict::RightButOld => Ok(()),
+    match app.hashing.verify(password, Some(hash.clone())).await? {
+        Verdict::Right | Verdict::RightButOld => Ok(Checked(hash)),
         Verdict::Wrong => Err(Error::invalid("currentPassword", Rule::WrongPassword)),
     }
 }

@@ -3,23 +3,11 @@
 use http::{HeaderMap, header};
 
 use crate::{
-    access::Actor,
+    access::{Actor, SIGN_IN_OPERATIONS},
+    accounts::tokens::REFRESH_COOKIE,
     error::{Error, ErrorCode, Result},
     server::net::Authenticator,
 };
-
-/// The cookie that carries the refresh token.
-pub const REFRESH_COOKIE: &str = "madang_refresh";
-
-/// Operations of who is not signed in (any more): a bad bearer does not stand in their way.
-const INDIFFERENT: [&str; 6] = [
-    "login",
-    "signUp",
-    "refreshAccessToken",
-    "logout",
-    "requestPasswordReset",
-    "resetPassword",
-];
 
 /// Who acts, by the `Authorization` header, in a request for these root fields.
 ///
@@ -39,7 +27,8 @@ pub async fn actor(
     let is_indifferent = || {
         root_fields
             .iter()
-            .all(|f| INDIFFERENT.contains(&f.as_str()))
+            .filter(|field| !field.starts_with("__"))
+            .all(|field| SIGN_IN_OPERATIONS.contains(&field.as_str()))
     };
     match found {
         Err(error) if is_of_token(&error) && is_indifferent() => Ok(Actor::Anonymous),
