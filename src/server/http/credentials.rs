@@ -25,10 +25,11 @@ pub async fn actor(
         Err(error) => Err(error),
     };
     let is_indifferent = || {
-        root_fields
-            .iter()
-            .filter(|field| !field.starts_with("__"))
-            .all(|field| SIGN_IN_OPERATIONS.contains(&field.as_str()))
+        let signs_in = |field: &String| SIGN_IN_OPERATIONS.contains(&field.as_str());
+        root_fields.iter().any(signs_in)
+            && root_fields
+                .iter()
+                .all(|field| signs_in(field) || field == "__typename")
     };
     match found {
         Err(error) if is_of_token(&error) && is_indifferent() => Ok(Actor::Anonymous),
