@@ -83,8 +83,9 @@ start_madang() {
   # Short times where a test waits for them to pass; no rates, since the tests sign in all the time.
   target/debug/madang serve --volume-dir "$volume" --bind "127.0.0.1:$port" --rate-limits off \
     --access-token-ttl 6s --limit-init-time 1s >"$temp/madang.log" 2>&1 &
-  started+=($!)
-  until_ready 30 $! curl -sf "$MADANG_URL/readyz" || { tail -n 30 "$temp/madang.log" >&2; exit 1; }
+  export MADANG_PID=$!
+  started+=("$MADANG_PID")
+  until_ready 30 "$MADANG_PID" curl -sf "$MADANG_URL/readyz" || { tail -n 30 "$temp/madang.log" >&2; exit 1; }
 }
 
 for part in $parts; do

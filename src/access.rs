@@ -122,6 +122,16 @@ impl Actor {
     }
 }
 
+/// Operations of who is not signed in (any more): a bad bearer does not stand in their way, nor does the rate of writes.
+pub const SIGN_IN_OPERATIONS: [&str; 6] = [
+    "login",
+    "signUp",
+    "refreshAccessToken",
+    "logout",
+    "requestPasswordReset",
+    "resetPassword",
+];
+
 /// Where a request comes from.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -130,6 +140,20 @@ pub struct Client {
     pub user_agent: Option<String>,
     pub request_id: String,
     pub language: Language,
+}
+
+impl Client {
+    /// Whose attempts are counted together: an address or, with IPv6, the network of 64 bits that one customer has.
+    #[must_use]
+    pub fn network(&self) -> String {
+        match self.address {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+            }
+        }
+    }
 }
 
 /// One request, or one operation on a socket: who calls from where, and what goes back beside the answer.

@@ -117,7 +117,14 @@ fn jwt_secret(config: &Config) -> Result<Vec<u8>, Fault> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&path).map_err(fault)?;
+    let mut file = match options.open(&path) {
+        // Another program has just made it, and may still be writing.
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            std::thread::sleep(Duration::from_millis(200));
+            return std::fs::read(&path).map_err(fault);
+        }
+        opened => opened.map_err(fault)?,
+    };
     file.write_all(&secret)
         .and_then(|()| file.sync_all())
         .map_err(fault)?;

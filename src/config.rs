@@ -243,6 +243,9 @@ pub struct Limits {
     /// Bytes of a request's body.
     #[arg(long = "limit-body", env = "LIMIT_BODY", default_value_t = 1 << 20, value_name = "BYTES")]
     pub body: usize,
+    /// Bytes of posts' and comments' contents in one answer.
+    #[arg(long = "limit-answer", env = "LIMIT_ANSWER", default_value_t = 8 << 20, value_name = "BYTES")]
+    pub answer: usize,
     /// Levels of a document; introspection is counted apart.
     #[arg(
         long = "limit-depth",
@@ -296,7 +299,7 @@ pub struct Limits {
         long = "limit-page",
         env = "LIMIT_PAGE",
         default_value_t = 100,
-        value_name = "N"
+        value_name = "N", value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub page: u32,
     /// Ids in one list.

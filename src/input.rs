@@ -5,6 +5,7 @@ use async_graphql::{ID, InputType, MaybeUndefined};
 use crate::{
     error::{Error, Result, Rule, Violation},
     ids::{Id, Kind},
+    text,
 };
 
 /// Reads the id in the argument or input field `field`.
@@ -13,6 +14,15 @@ use crate::{
 /// `INVALID` for an id of another kind.
 pub fn id<K: Kind>(field: &str, id: &ID) -> Result<Id<K>> {
     Id::parse(id).map_err(|rule| Error::invalid(field, rule))
+}
+
+/// Reads the beginning of a name that is searched for.
+///
+/// # Errors
+/// `INVALID` for more than 256 characters.
+pub fn search(search: Option<String>) -> Result<Option<String>> {
+    let prefix = search.map(|search| text::prefix(&search)).transpose();
+    prefix.map_err(|rule| Error::invalid("search", rule))
 }
 
 /// Collects broken rules, so that a caller learns of all of them at once.

@@ -9,7 +9,10 @@ use std::{
     any::{Any, TypeId},
     collections::HashMap,
     hash::Hash,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -34,9 +37,12 @@ pub trait Batch: Send + Sync + 'static {
     ) -> impl Future<Output = Result<HashMap<Self::Key, Self::Value>>> + Send;
 }
 
-/// The batches of one request.
+/// The batches of one request, and how much text its answer holds.
 #[derive(Default)]
-pub struct Loaders(Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+pub struct Loaders {
+    gatherings: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+    text: AtomicUsize,
+}
 
 /// What gathers until it is read.
 struct Gathering<B: Batch>(Mutex<Waiting<B>>);
@@ -60,6 +66,25 @@ type Reply<B> = oneshot::Sender<Result<Option<<B as Batch>::Value>>>;
 type Waiting<B> = HashMap<<B as Batch>::Key, Vec<Reply<B>>>;
 
 impl Loaders {
+    /// A new answer begins: the next event of a subscription.
+    pub fn begin_answer(&self) {
+        self.text.store(0, Ordering::Relaxed);
+    }
+
+    /// Counts text that goes into the answer. Objects are what the complexity counts; this bounds the few fields whose
+    /// text can be long.
+    ///
+    /// # Errors
+    /// `LIMIT_EXCEEDED` beyond `limit` bytes in all.
+    pub fn charge(&self, text: &str, limit: usize) -> Result<()> {
+        let total = self.text.fetch_add(text.len(), Ordering::Relaxed) + text.len();
+        if total > limit {
+            Err(over(limit))
+        } else {
+            Ok(())
+        }
+    }
+
     /// The value of `key`, read together with what else is asked for in this round.
     ///
     /// # Errors
@@ -96,13 +121,22 @@ impl Loaders {
     }
 
     fn gathering<B: Batch>(&self) -> Arc<Gathering<B>> {
-        let mut all = self.0.lock();
+        let mut all = self.gatherings.lock();
         let entry = all
             .entry(TypeId::of::<B>())
             .or_insert_with(|| Arc::new(Gathering::<B>(Mutex::default())));
         Arc::clone(entry)
             .downcast()
             .unwrap_or_else(|_| unreachable!("the key is the type"))
+    }
+}
+
+/// More text than an answer may hold.
+#[must_use]
+pub fn over(limit: usize) -> Error {
+    Error::LimitExceeded {
+        what: "bytes of text",
+        limit: limit as u64,
     }
 }
 

@@ -92,8 +92,14 @@ fn run() -> anyhow::Result<()> {
         read => read.map_err(|e| Usage(format!(".env: {e}")))?,
     }
     let mut arguments: Vec<_> = std::env::args_os().collect();
-    if arguments.len() < 2 {
-        arguments.push("serve".into());
+    // Serving is what one does with it, so `madang --bind …` does.
+    let is_option = |a: &std::ffi::OsString| a.to_string_lossy().starts_with("--");
+    let is_about = |a: &std::ffi::OsString| a == "--help" || a == "--version";
+    if arguments
+        .get(1)
+        .is_none_or(|first| is_option(first) && !is_about(first))
+    {
+        arguments.insert(1, "serve".into());
     }
     match Cli::try_parse_from(arguments) {
         Ok(cli) => execute(cli.command),
@@ -223,10 +229,13 @@ async fn create_admin(
 async fn fill_demo(config: Config, options: &demo::Options) -> anyhow::Result<()> {
     let app = App::open(config, Clock::system()).await?;
     match demo::fill(&app, options).await {
-        Ok(keys) => Ok(println!(
-            "The demo is ready. Log in as {} with the password {}, which is not shown again.",
-            keys.admin, keys.password
-        )),
+        Ok(keys) => {
+            println!(
+                "The demo is ready. Log in as {} with the password {}, which is not shown again.",
+                keys.admin, keys.password
+            );
+            Ok(())
+        }
         Err(Error::Conflict(_)) => {
             anyhow::bail!("the database is not empty: the demo fills an empty one only")
         }

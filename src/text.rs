@@ -6,9 +6,11 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::error::Rule;
 
-/// The form in which two spellings of a name are the same: NFKC and full case folding, until nothing changes any more.
+/// The form in which two spellings of a name are the same: without what nobody sees, NFKC and full case folding, until
+/// nothing changes any more.
 #[must_use]
 pub fn fold(text: &str) -> String {
+    let text: String = text.chars().filter(|c| !is_ignorable(*c)).collect();
     // Folding can bring forth characters that NFKC would compose or decompose, hence the second round.
     let folded = caseless::default_case_fold_str(&text.nfkc().collect::<String>());
     caseless::default_case_fold_str(&folded.nfkc().collect::<String>())
@@ -21,12 +23,47 @@ pub fn fold(text: &str) -> String {
 /// # Errors
 /// `BLANK`, `TOO_SHORT`, `TOO_LONG` or `CONTROL_CHARACTER`.
 pub fn line(text: &str, length: RangeInclusive<usize>) -> Result<String, Rule> {
+    // Measured first, since normalising takes time: composing never makes fewer than a tenth of it.
+    let max = *length.end();
+    if text.trim().chars().nth(max.saturating_mul(10)).is_some() {
+        return Err(Rule::TooLong { max });
+    }
     let text: String = text.trim().nfc().collect();
-    if text.chars().any(char::is_control) {
+    if text.chars().any(|c| c.is_control() || is_deceptive(c)) {
         return Err(Rule::ControlCharacter);
+    }
+    if text.chars().all(|c| c.is_whitespace() || is_ignorable(c)) {
+        return Err(Rule::Blank);
     }
     within(&text, length)?;
     Ok(text)
+}
+
+/// What a name is to begin with, in the form of keys: at most 256 characters.
+///
+/// # Errors
+/// `TOO_LONG`.
+pub fn prefix(text: &str) -> Result<String, Rule> {
+    let text = text.trim();
+    if text.chars().nth(256).is_some() {
+        return Err(Rule::TooLong { max: 256 });
+    }
+    Ok(fold(text))
+}
+
+/// Characters that make a line look like another one, or like two: marks of direction, separators of lines, and spaces
+/// and hyphens without width. The joiners that emoji and some scripts are spelt with are none of them.
+fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+/// Characters that nobody sees (most of Unicode's Default_Ignorable_Code_Point), and the blank of Braille.
+fn is_ignorable(c: char) -> bool {
+    is_deceptive(c)
+        || matches!(c, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200c}' | '\u{200d}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Text of several lines, kept as it was typed: so many characters, not only white space, and no control characters but
@@ -91,6 +128,34 @@ mod tests {
         assert_eq!(line(" \u{3000} ", 1..=2), Err(Rule::Blank));
         assert_eq!(line("a\nb", 1..=9), Err(Rule::ControlCharacter));
         assert_eq!(line("a", 2..=9), Err(Rule::TooShort { min: 2 }));
+    }
+
+    #[test]
+    fn what_nobody_sees_makes_no_other_name_and_no_name_at_all() {
+        for twin in ["Ya\u{200d}rd", "Yard\u{34f}", "Yard\u{fe0f}"] {
+            assert_eq!(fold(twin), fold("yard"));
+        }
+        for deceptive in [
+            "Ya\u{200b}rd",
+            "\u{202e}draY",
+            "Ya\u{ad}rd",
+            "one\u{2028}two",
+        ] {
+            assert_eq!(line(deceptive, 1..=9), Err(Rule::ControlCharacter));
+        }
+        for blank in ["\u{3164}", "\u{2800}", "\u{34f}\u{200d}"] {
+            assert_eq!(line(blank, 1..=9), Err(Rule::Blank));
+        }
+        assert_eq!(line("👩‍👩‍👧‍👦 ❤️", 1..=20), Ok("👩‍👩‍👧‍👦 ❤️".to_owned()));
+    }
+
+    #[test]
+    fn a_text_of_any_length_is_measured_before_it_is_normalised() {
+        assert_eq!(
+            line(&"\u{fdfa}".repeat(1_000_000), 1..=9),
+            Err(Rule::TooLong { max: 9 })
+        );
+        assert_eq!(prefix(&"x".repeat(257)), Err(Rule::TooLong { max: 256 }));
     }
 
     #[test]

@@ -221,7 +221,7 @@ impl BoardQuery {
         }
         .page(List::Boards, ctx.app().config.limits.page)?;
         let list = BoardList::Enterable {
-            name_prefix: search,
+            name_prefix: input::search(search)?,
         };
         let slice = ctx.load::<PageOfBoards>((list.clone(), page)).await?;
         let total = total::<CountOfBoards>(list);

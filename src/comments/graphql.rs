@@ -49,8 +49,9 @@ impl Comment {
     }
 
     /// 1 to 4 000 characters.
-    async fn content(&self) -> &str {
-        &self.content
+    async fn content(&self, ctx: &Context<'_>) -> Result<&str> {
+        ctx.charge(&self.content)?;
+        Ok(&self.content)
     }
 
     /// When it was written.

@@ -1,5 +1,5 @@
-//! The four kinds of statement that cannot be written once for both engines: upserts, inserts of many rows, row locks,
-//! full text. One function each, with two bodies.
+//! What cannot be written once for both engines, one function each: row locks, inserts that leave what is there alone,
+//! inserts of many rows, and what the drivers say when the database is away.
 
 use diesel::{RunQueryDsl, sql_types::Binary};
 
@@ -13,12 +13,15 @@ use crate::{
 /// Whether a message of a driver says that the server is away, rather than that the statement is at fault.
 #[must_use]
 pub(super) fn is_away(message: &str) -> bool {
-    const SIGNS: [&str; 7] = [
+    const SIGNS: [&str; 10] = [
         "Input/output error",
         "Connection refused",
         "Connection reset",
         "Broken pipe",
         "connection closed",
+        "is closed",
+        "gone away",
+        "readonly database",
         "disk I/O error",
         "database or disk is full",
     ];

@@ -40,7 +40,7 @@ pub(super) struct Mysql {
 
 impl Mysql {
     pub(super) async fn open(config: &Config, statements: &Statements) -> Result<Self, Fault> {
-        let seconds = config.limits.request_time.as_secs();
+        let limit = config.limits.request_time;
         let mut manager = ManagerConfig::default();
         // A ping at each check-out would double the round trips of a point read.
         manager.recycling_method = RecyclingMethod::Fast;
@@ -48,7 +48,7 @@ impl Mysql {
             let url = url.to_owned();
             async move {
                 let mut conn = AsyncMysqlConnection::establish(&url).await?;
-                conn.batch_execute(&session_settings(seconds))
+                conn.batch_execute(&session_settings(limit))
                     .await
                     .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
                 Ok(conn)
@@ -123,22 +123,33 @@ impl Mysql {
         let mut conn = AsyncConnectionWrapper::from(conn);
         self.statements.watch(&mut conn);
         let (reply, answer) = oneshot::channel();
+        let pool = self.pool.clone();
         tokio::task::spawn_blocking(move || {
-            if !reply.is_closed() {
-                let _ = reply.send(work(&mut Conn::Mysql(conn)));
+            if reply.is_closed() {
+                return;
             }
+            let mut conn = Conn::Mysql(conn);
+            let done = work(&mut conn);
+            if let (Err(Error::Unavailable { .. }), Conn::Mysql(conn)) = (&done, conn) {
+                // What is broken must not go back; and what broke it has most likely broken those that lie idle, too.
+                drop(Object::take(conn.into_inner()));
+                pool.retain(|_, _| false);
+            }
+            let _ = reply.send(done);
         });
         answer.await.map_err(|_| UNAVAILABLE)?
     }
 }
 
 /// READ COMMITTED, since stores lock what they rely on; strict, so that nothing is cut silently; no statement runs on
-/// after its request has timed out. MariaDB and MySQL name that last setting differently, so an executable comment
-/// picks: `/*M! … */` is read by MariaDB alone.
-fn session_settings(seconds: u64) -> String {
+/// after its request has timed out. MariaDB and MySQL name that last setting differently, in comments that only the one
+/// executes: `/*M! … */` is MariaDB's, which in turn skips `/*!50708 … */`.
+fn session_settings(limit: Duration) -> String {
+    let (seconds, millis) = (limit.as_secs_f64(), limit.as_millis());
     format!(
         "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO', \
-         innodb_lock_wait_timeout = 5 /*M! , max_statement_time = {seconds} */; \
+         innodb_lock_wait_timeout = 5 /*M! , max_statement_time = {seconds} */ \
+         /*!50708 , max_execution_time = {millis} */; \
          SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
     )
 }

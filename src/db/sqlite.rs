@@ -51,10 +51,17 @@ impl Sqlite {
     pub(super) fn open(config: &Config, statements: &Statements) -> Result<Self, Fault> {
         let path = path_of(config);
         let fault = |message: String| Fault::new("DATABASE_URL", message);
+        if path.as_os_str() == ":memory:" {
+            return Err(fault(
+                "a database in memory is none that several connections share; name a file"
+                    .to_owned(),
+            ));
+        }
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)
                 .map_err(|e| fault(format!("cannot make the folder {}: {e}", folder.display())))?;
         }
+        create_private(&path).map_err(|e| fault(format!("cannot make {}: {e}", path.display())))?;
         let connect = |pragmas: &str| {
             connect(&path, pragmas)
                 .map_err(|e| fault(format!("cannot open {}: {e}", path.display())))
@@ -160,6 +167,16 @@ fn path_of(config: &Config) -> PathBuf {
         Some(path) if !path.is_empty() => PathBuf::from(path),
         _ => config.volume_dir.join("database").join("madang.sqlite"),
     }
+}
+
+/// Makes the file, if it is not there, for its owner's eyes only: it holds addresses and hashes of passwords. SQLite gives
+/// its log files the same mode.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
 
 fn connect(path: &Path, pragmas: &str) -> Result<SqliteConnection, Box<dyn std::error::Error>> {

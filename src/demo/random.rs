@@ -29,7 +29,7 @@ impl Random {
 
     /// A number below `end`, which is above zero.
     pub fn below(&mut self, end: usize) -> usize {
-        (u128::from(self.next()) * end as u128 >> 64) as usize
+        ((u128::from(self.next()) * end as u128) >> 64) as usize
     }
 
     /// A number below `end`, small ones far more often: few are read and answered much.

@@ -83,7 +83,7 @@ impl Error {
                 Language::Ko => format!("너무 큽니다. 최대 {limit}바이트까지 가능합니다."),
             },
             Self::LimitExceeded { what, limit } => match language {
-                Language::En => format!("Too many {what}: at most {limit}."),
+                Language::En => format!("Over the limit of {what}: at most {limit}."),
                 Language::Ko => {
                     format!("허용된 수를 넘었습니다({what}). 최대 {limit}까지 가능합니다.")
                 }

@@ -64,9 +64,12 @@ impl Post {
 
     /// 1 to 50 000 characters.
     async fn content(&self, ctx: &Context<'_>) -> Result<String> {
-        ctx.load::<ContentOfPost>(self.id)
+        let content = ctx
+            .load::<ContentOfPost>(self.id)
             .await?
-            .ok_or(Error::NotFound)
+            .ok_or(Error::NotFound)?;
+        ctx.charge(&content)?;
+        Ok(content)
     }
 
     /// When it was posted.

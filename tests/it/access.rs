@@ -90,6 +90,9 @@ impl Village {
     }
 }
 
+/// Who calls.
+type PickCaller = fn(&Village) -> &Client;
+
 /// How to call a root field, and what the three kinds of signed-in users get. Anonymous callers, admins and banned users
 /// follow from `@auth`.
 struct Example {
@@ -485,7 +488,7 @@ async fn every_root_field_lets_in_exactly_who_may() {
             c if WITHOUT_BEARER.contains(&c) => anonymous,
             _ => Code("BANNED"),
         };
-        let kinds: [(&str, fn(&Village) -> &Client, Gets); 6] = [
+        let kinds: [(&str, PickCaller, Gets); 6] = [
             ("anonymous", |v| &v.anonymous, anonymous),
             ("author", |v| &v.author, example.author),
             ("granted", |v| &v.granted, example.granted),

@@ -680,3 +680,40 @@ async fn node_follows_the_rule_of_each_type() {
         "LIMIT_EXCEEDED"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_sessions_that_change_the_password_at_once_one_does() {
+    let app = TestApp::start().await;
+    let here = app.user("ann").await;
+    let mut password = PASSWORD.to_owned();
+    for round in 0..3 {
+        let mut here = here.clone();
+        here.log_in("ann", &password).await;
+        let mut there = here.clone();
+        there.log_in("ann", &password).await;
+        let change = |new: String| json!({ "currentPassword": password, "newPassword": new });
+        let news = [
+            format!("new password of here {round}"),
+            format!("new password of there {round}"),
+        ];
+
+        let (one, two) = tokio::join!(
+            here.mutate("changePassword", change(news[0].clone()), "success"),
+            there.mutate("changePassword", change(news[1].clone()), "success"),
+        );
+
+        let winners: Vec<_> = [&one, &two]
+            .iter()
+            .map(|a| a.at("changePassword.success") == true)
+            .collect();
+        assert_eq!(winners.iter().filter(|w| **w).count(), 1, "{one:?} {two:?}");
+        password = news[usize::from(!winners[0])].clone();
+        assert!(
+            app.anonymous()
+                .log_in("ann", &password)
+                .await
+                .errors()
+                .is_empty()
+        );
+    }
+}

@@ -186,7 +186,7 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
         .output()
         .unwrap();
     assert!(String::from_utf8_lossy(&of_file.stderr).starts_with("madang: LIMIT_ALIASES: "));
-    let of_environment = madang(volume.path(), &["serve", "--limit-aliases", "7"])
+    let of_environment = madang(volume.path(), &["--limit-aliases", "7"])
         .env("LIMIT_TOKENS", "environment")
         .output()
         .unwrap();

@@ -360,6 +360,54 @@ async fn a_database_opens_again_with_what_it_held() {
     assert_eq!(keys(&again).await, ["a"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn several_that_start_at_once_on_one_folder_all_start() {
+    let volume = tempfile::tempdir().unwrap();
+    let starts = (0..6).map(|_| {
+        let config = crate::support::config(volume.path(), &[]);
+        tokio::spawn(App::open(config, madang::clock::Clock::system()))
+    });
+
+    for start in futures_util::future::join_all(starts).await {
+        start.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_the_server_has_cut_are_made_anew() {
+    let app = TestApp::on(Engine::of_this_run(), &[]).await;
+    write(&app.app, "a").await.unwrap();
+    if Engine::of_this_run() == Engine::Sqlite {
+        // There is no server that could cut anything.
+        assert_eq!(keys(&app.app).await, ["a"]);
+        return;
+    }
+    // All but the one that does it, which then is the only one that lives.
+    let kill = |conn: &mut Conn| {
+        let own = "SELECT CAST(ID AS CHAR) AS table_name, '' AS column_name, '' AS is_nullable FROM information_schema.PROCESSLIST WHERE DB = database()";
+        let found: Vec<Column> = on!(conn, |c| diesel::sql_query(own).load(c))?;
+        for id in found {
+            // The last one is this very connection, whose statement breaks off.
+            on!(conn, |c| diesel::sql_query(format!(
+                "KILL {}",
+                id.table_name
+            ))
+            .execute(c))
+            .ok();
+        }
+        Ok(())
+    };
+    app.app.db.read(kill).await.ok();
+
+    for attempt in 0.. {
+        if app.app.db.ping().await.is_ok() {
+            break;
+        }
+        assert!(attempt < 3, "the dead connections stay");
+    }
+    assert_eq!(keys(&app.app).await, ["a"]);
+}
+
 #[derive(QueryableByName, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Column {
     #[diesel(sql_type = Text)]

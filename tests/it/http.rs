@@ -312,3 +312,76 @@ async fn every_answer_bears_a_request_id() {
     let made = send("no good; at all").await;
     assert!(made.len() >= 16 && made != "no good; at all");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_holds_so_much_text_and_no_more() {
+    let app = TestApp::with(&["--limit-answer", "1000"]).await;
+    let (admin, ann) = (app.admin().await, app.user("ann").await);
+    let board = admin.board(any_board()).await;
+    let mut posts = Vec::new();
+    for n in 0..3 {
+        let input =
+            json!({ "boardId": board, "title": format!("{n}"), "content": "c".repeat(400) });
+        posts.push(
+            ann.mutate("createPost", input, "post { id }")
+                .await
+                .text("createPost.post.id"),
+        );
+    }
+    ann.comment_on(&posts[0], &"c".repeat(700)).await;
+
+    assert!(
+        ann.query("{ posts(first: 2) { nodes { content } } }")
+            .await
+            .errors()
+            .is_empty()
+    );
+    let twice =
+        "{ a: posts(first: 2) { nodes { content } } b: posts(first: 2) { nodes { content } } }";
+    assert!(
+        ann.query(twice)
+            .await
+            .errors()
+            .iter()
+            .all(|e| e["extensions"]["code"] == "LIMIT_EXCEEDED")
+    );
+    assert!(!ann.query(twice).await.errors().is_empty());
+    assert_eq!(
+        ann.query("{ posts(first: 3) { nodes { content } } }")
+            .await
+            .errors()[0]["extensions"]["code"],
+        "LIMIT_EXCEEDED"
+    );
+    let document = "query($i: ID!) { post(id: $i) { content comments { nodes { content } } } }";
+    assert_eq!(
+        ann.run(document, json!({ "i": posts[0] })).await.errors()[0]["extensions"]["code"],
+        "LIMIT_EXCEEDED"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_of_any_length_is_refused_before_it_costs_anything() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let long = "\u{fdfa}".repeat(200_000);
+
+    for list in ["users", "boards"] {
+        let answer = ann
+            .run(
+                &format!("query($s: String) {{ {list}(search: $s) {{ nodes {{ id }} }} }}"),
+                json!({ "s": long }),
+            )
+            .await;
+        assert_eq!(
+            (answer.code(), answer.violation()),
+            ("INVALID", ("search".into(), "TOO_LONG".into()))
+        );
+    }
+    let named = ann
+        .run(
+            "query($s: String!) { userByName(name: $s) { id } }",
+            json!({ "s": long }),
+        )
+        .await;
+    assert_eq!(named.code(), "NOT_FOUND");
+}

@@ -669,5 +669,12 @@ async fn writes_are_limited_per_user() {
     }
 
     assert_eq!(rename().await.code(), "RATE_LIMITED");
+    assert_eq!(
+        ann.query("mutation { logout { success } }")
+            .await
+            .at("logout.success"),
+        true
+    );
+    let ann = ann.again("ann").await;
     assert!(ann.query("{ viewer { id } }").await.errors().is_empty());
 }

@@ -10,7 +10,10 @@ pub use sign_in::SignInMutation;
 use super::{
     Email, Name, User,
     passwords::Password,
-    store::users::{self, Ban, CountOfUsers, UserById, UserChanges, UserFilter},
+    store::{
+        page::{self, CountOfUsers, UserFilter},
+        users::{self, Ban, UserById, UserChanges},
+    },
 };
 use crate::{
     access::{Access, Role, auth},
@@ -86,11 +89,11 @@ impl UserQuery {
         }
         .page(List::Users, app.config.limits.page)?;
         let filter = UserFilter {
-            name_prefix: search,
+            name_prefix: input::search(search)?,
             role,
             is_banned,
         };
-        let slice = users::page(app, &ctx.signed_in()?, filter.clone(), page).await?;
+        let slice = page::page(app, &ctx.signed_in()?, filter.clone(), page).await?;
         let total = total::<CountOfUsers>(filter);
         Ok(Some(slice.connection(List::Users, total, |user| {
             user.name_key.clone()

@@ -129,9 +129,6 @@ impl SignInMutation {
         #[graphql(desc = "Who one wants to be.")] input: SignUpInput,
     ) -> Result<Option<SignUpPayload>> {
         let (app, caller) = (ctx.app(), ctx.caller());
-        let address = caller.client.address.to_string();
-        app.rate("sign-up", &address, app.config.limits.sign_up, HOUR)
-            .await?;
         let mut violations = Violations::default();
         let name = violations.field("name", Name::parse(&input.name));
         let email = violations.field("email", Email::parse(&input.email));
@@ -140,6 +137,10 @@ impl SignInMutation {
             Password::parse(input.password, &input.name, &input.email),
         );
         let ((name, email), password) = violations.finish(name.zip(email).zip(password))?;
+        // Counted once it is well-formed: typing errors lock nobody out.
+        let network = caller.client.network();
+        app.rate("sign-up", &network, app.config.limits.sign_up, HOUR)
+            .await?;
         let user = users::insert(app, name, email, password, Role::User).await?;
         caller.proved_to_be(user.id);
         Ok(Some(SignUpPayload { user }))

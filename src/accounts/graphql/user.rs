@@ -76,10 +76,6 @@ impl User {
     }
 
     /// What the user has posted, as far as the viewer may read it.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are the arguments of the schema"
-    )]
     async fn posts(
         &self,
         ctx: &Context<'_>,

@@ -1,5 +1,6 @@
 //! The only rooms that read or write `users`, `sign_in_sessions` and `refresh_tokens`.
 
+pub mod page;
 pub mod sessions;
 pub mod users;
 

@@ -56,13 +56,10 @@ pub async fn log_in(
     password: String,
 ) -> Result<Granted> {
     let key = login_key(name_or_email);
+    let typed = key.clone();
     let limits = &app.config.limits;
-    let address = client.address.to_string();
-    app.rate("login-address", &address, limits.login_address, MINUTE)
-        .await?;
-    app.rate("login", &format!("{address} {key}"), limits.login, MINUTE)
-        .await?;
-    app.rate("login-account", &key, limits.login_account, HOUR)
+    let network = client.network();
+    app.rate("login-address", &network, limits.login_address, MINUTE)
         .await?;
 
     let found = app
@@ -79,6 +76,17 @@ pub async fn log_in(
         })
         .await?;
     let (user, hash) = found.unzip();
+    // An account is one, by whichever of its names; who is nobody is counted by what was typed.
+    let account = user.as_ref().map_or(typed, |user| user.id.to_string());
+    app.rate(
+        "login",
+        &format!("{network} {account}"),
+        limits.login,
+        MINUTE,
+    )
+    .await?;
+    app.rate("login-account", &account, limits.login_account, HOUR)
+        .await?;
     let verdict = app.hashing.verify(password.clone(), hash.clone()).await?;
     let (Some(user), Some(hash), Verdict::Right | Verdict::RightButOld) = (user, hash, verdict)
     else {
@@ -106,7 +114,7 @@ pub async fn log_in(
             .user_agent
             .as_deref()
             .map(|agent| agent.chars().take(512).collect()),
-        ip: Some(address),
+        ip: Some(client.address.to_string()),
     };
     let access = tokens::issue_access(app, &user, session.id)?;
     let refresh_token = tokens::random()?;
@@ -139,6 +147,13 @@ pub async fn log_in(
                     .set(rehashed)
                     .execute(c))?;
             }
+            let over = sign_in_sessions::user_id
+                .eq(user.id)
+                .and(sign_in_sessions::expires_at.le(now));
+            on!(conn, |c| diesel::delete(
+                sign_in_sessions::table.filter(over)
+            )
+            .execute(c))?;
             on!(conn, |c| diesel::insert_into(sign_in_sessions::table)
                 .values(&session)
                 .execute(c))?;
@@ -222,6 +237,11 @@ pub async fn renew(app: &App, refresh_token: &str) -> Result<Granted> {
             );
             on!(conn, |c| diesel::update(sign_in_sessions::table.find(id))
                 .set(renewed)
+                .execute(c))?;
+            let over = refresh_tokens::session_id
+                .eq(id)
+                .and(refresh_tokens::expires_at.le(now));
+            on!(conn, |c| diesel::delete(refresh_tokens::table.filter(over))
                 .execute(c))?;
             insert_token(conn, &successor_hash, id, expires_at)?;
             Ok(Shown::Renewed {

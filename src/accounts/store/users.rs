@@ -9,13 +9,11 @@ use crate::{
     access::{Actor, Role, SignedIn},
     accounts::{Email, Name, User, passwords::Password},
     app::App,
-    connection::{COUNTED, Direction, Page, Slice},
     db::{
         Conn,
         dialect::{self, Lockable},
-        lists::{self, keyset},
         on,
-        tables::users,
+        tables::{sign_in_sessions, users},
         taken,
     },
     error::{Error, Result, Rule},
@@ -63,6 +61,10 @@ pub async fn find(app: &App, id: UserId) -> Result<User> {
 /// # Errors
 /// `NOT_FOUND`.
 pub async fn find_by_name(app: &App, name: &str) -> Result<User> {
+    // Nobody's name is that long, and folding takes time.
+    if name.len() > 1_024 {
+        return Err(Error::NotFound);
+    }
     let key = text::fold(name.trim());
     app.db
         .read(move |conn| {
@@ -72,80 +74,6 @@ pub async fn find_by_name(app: &App, name: &str) -> Result<User> {
                 .first(c))?)
         })
         .await
-}
-
-/// What narrows the list of users down. Empty: everybody.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct UserFilter {
-    /// Begins the name, in any case and form.
-    pub name_prefix: Option<String>,
-    pub role: Option<Role>,
-    pub is_banned: Option<bool>,
-}
-
-/// The query of the users in a list, for the backend `$db`.
-macro_rules! users_of {
-    ($db:ty, $filter:expr) => {{
-        let mut query = users::table.into_boxed::<$db>();
-        if let Some(prefix) = &$filter.name_prefix {
-            let prefix = text::fold(prefix.trim());
-            let end = format!("{prefix}\u{10ffff}");
-            query = query.filter(users::name_key.between(prefix, end));
-        }
-        if let Some(role) = $filter.role {
-            query = query.filter(users::role.eq(role));
-        }
-        if let Some(is_banned) = $filter.is_banned {
-            query = query.filter(users::is_banned.eq(is_banned));
-        }
-        query
-    }};
-}
-
-/// Users by name.
-///
-/// # Errors
-/// `FORBIDDEN` for who asks for roles or bans without being an admin.
-pub async fn page(
-    app: &App,
-    actor: &SignedIn,
-    filter: UserFilter,
-    page: Page<String>,
-) -> Result<Slice<User>> {
-    if (filter.role.is_some() || filter.is_banned.is_some()) && !actor.is_admin() {
-        return Err(Error::Forbidden);
-    }
-    app.db
-        .read(move |conn| {
-            let found: Vec<User> = on!(conn, |c| {
-                let query = users_of!(DB, filter).select(User::as_select());
-                keyset!(query, page, Direction::Asc, users::name_key).load(c)
-            })?;
-            Ok(page.slice(found))
-        })
-        .await
-}
-
-/// How many users lists have, up to one more than is told. That the actor may ask has been seen to.
-pub struct CountOfUsers;
-
-impl Batch for CountOfUsers {
-    type Key = UserFilter;
-    type Value = i64;
-
-    async fn load(app: &App, _: Actor, keys: Vec<UserFilter>) -> Result<HashMap<UserFilter, i64>> {
-        app.db
-            .read(move |conn| {
-                let counts = on!(conn, |c| {
-                    let queries = keys
-                        .iter()
-                        .map(|filter| users_of!(DB, filter).select(users::id).limit(COUNTED + 1));
-                    lists::count_each(c, queries.collect())
-                })?;
-                Ok(keys.into_iter().zip(counts).collect())
-            })
-            .await
-    }
 }
 
 /// Makes an account.
@@ -250,15 +178,20 @@ pub async fn update(app: &App, actor: &SignedIn, id: UserId, changes: UserChange
         .email
         .as_ref()
         .is_some_and(|email| email.text != user.email);
+    let mut checked = None;
     if moves {
         if user.id != actor.id {
             return Err(Error::Forbidden);
         }
-        check_password(app, id, changes.current_password).await?;
+        checked = Some(check_password(app, id, changes.current_password).await?);
     }
+    let actor = *actor;
     let (name, email, now) = (changes.name, changes.email, app.clock.now());
     app.db
         .write(move |conn| {
+            if let Some(checked) = &checked {
+                checked.still_holds(conn, &actor)?;
+            }
             refuse_taken(conn, Some(id), name.as_ref(), email.as_ref())?;
             let changes = (
                 name.as_ref()
@@ -287,16 +220,17 @@ pub async fn change_password(
     current: String,
     new: Password,
 ) -> Result<()> {
-    check_password(app, actor.id, Some(current)).await?;
+    let checked = check_password(app, actor.id, Some(current)).await?;
     let hash = app.hashing.hash(new.into_inner()).await?;
-    let (id, session, now) = (actor.id, actor.session, app.clock.now());
+    let (actor, now) = (*actor, app.clock.now());
     app.db
         .write(move |conn| {
+            checked.still_holds(conn, &actor)?;
             let changes = (users::password_hash.eq(&hash), users::updated_at.eq(now));
-            on!(conn, |c| diesel::update(users::table.find(id))
+            on!(conn, |c| diesel::update(users::table.find(actor.id))
                 .set(changes)
                 .execute(c))?;
-            sessions::delete_all(conn, id, Some(session))
+            sessions::delete_all(conn, actor.id, Some(actor.session))
         })
         .await?;
     rights_changed(app, actor.id);
@@ -315,12 +249,17 @@ pub async fn delete(
     current_password: Option<String>,
 ) -> Result<()> {
     editable(app, actor, id).await?;
+    let mut checked = None;
     if id == actor.id {
-        check_password(app, id, current_password).await?;
+        checked = Some(check_password(app, id, current_password).await?);
     }
+    let actor = *actor;
     app.db
         .write(move |conn| {
             keep_an_admin(conn, id)?;
+            if let Some(checked) = &checked {
+                checked.still_holds(conn, &actor)?;
+            }
             likes::take_back_all(conn, id)?;
             on!(conn, |c| diesel::delete(users::table.find(id)).execute(c))?;
             Ok(())
@@ -387,6 +326,37 @@ pub struct Ban {
     pub reason: Option<String>,
 }
 
+/// The hash that a password was found to fit.
+#[derive(Clone)]
+struct Checked(String);
+
+impl Checked {
+    /// Refuses when the password or the session of `actor` has ended since: what was checked then says nothing now. Holds
+    /// the account until the transaction ends.
+    fn still_holds(&self, conn: &mut Conn, actor: &SignedIn) -> Result<()> {
+        dialect::lock(conn, Lockable::Users, actor.id)?;
+        let present: Option<String> = on!(conn, |c| {
+            users::table
+                .inner_join(sign_in_sessions::table)
+                .filter(
+                    users::id
+                        .eq(actor.id)
+                        .and(sign_in_sessions::id.eq(actor.session)),
+                )
+                .select(users::password_hash)
+                .first(c)
+                .optional()
+        })?;
+        match present {
+            None => Err(Error::TokenInvalid),
+            Some(hash) if hash != self.0 => {
+                Err(Error::invalid("currentPassword", Rule::WrongPassword))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
 /// Loads the account `id` for a change by `actor`.
 async fn editable(app: &App, actor: &SignedIn, id: UserId) -> Result<User> {
     let user = find(app, id).await?;
@@ -398,7 +368,7 @@ async fn editable(app: &App, actor: &SignedIn, id: UserId) -> Result<User> {
 }
 
 /// Whether whoever acts knows the present password of `id`. Guesses are limited like log-ins.
-async fn check_password(app: &App, id: UserId, password: Option<String>) -> Result<()> {
+async fn check_password(app: &App, id: UserId, password: Option<String>) -> Result<Checked> {
     let Some(password) = password else {
         return Err(Error::invalid("currentPassword", Rule::Required));
     };
@@ -419,8 +389,8 @@ async fn check_password(app: &App, id: UserId, password: Option<String>) -> Resu
             Ok(hash)
         })
         .await?;
-    match app.hashing.verify(password, Some(hash)).await? {
-        Verdict::Right | Verdict::RightButOld => Ok(()),
+    match app.hashing.verify(password, Some(hash.clone())).await? {
+        Verdict::Right | Verdict::RightButOld => Ok(Checked(hash)),
         Verdict::Wrong => Err(Error::invalid("currentPassword", Rule::WrongPassword)),
     }
 }

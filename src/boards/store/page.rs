@@ -20,7 +20,6 @@ use crate::{
     error::Result,
     ids::{BoardId, UserId},
     loader::Batch,
-    text,
 };
 
 /// A list of boards, by name.
@@ -28,7 +27,7 @@ use crate::{
 pub enum BoardList {
     /// Boards that the actor may enter.
     Enterable {
-        /// Begins the name, in any case and form.
+        /// Begins the name's key; see [`crate::text::prefix`].
         name_prefix: Option<String>,
     },
     /// Private boards that this user may enter by a grant. That the actor may know of them has been seen to.
@@ -45,7 +44,6 @@ macro_rules! boards_of {
                     query = query.filter(may_enter!(grantee(&$actor)));
                 }
                 if let Some(prefix) = name_prefix {
-                    let prefix = text::fold(prefix.trim());
                     let end = format!("{prefix}\u{10ffff}");
                     query = query.filter(boards::name_key.between(prefix, end));
                 }

@@ -26,7 +26,7 @@ use crate::{
     },
     error::{Error, Result},
     ids::{BoardId, PostId},
-    loader::Batch,
+    loader::{self, Batch},
 };
 
 /// The condition, on a query that has `posts`, that the post is not hidden from the user.
@@ -97,15 +97,28 @@ impl Batch for ContentOfPost {
     type Value = String;
 
     async fn load(app: &App, _: Actor, ids: Vec<PostId>) -> Result<HashMap<PostId, String>> {
+        let limit = app.config.limits.answer;
         app.db
             .read(move |conn| {
-                let found: Vec<(PostId, String)> = on!(conn, |c| {
-                    posts::table
-                        .filter(posts::id.eq_any(ids))
-                        .select((posts::id, posts::content))
-                        .load(c)
-                })?;
-                Ok(found.into_iter().collect())
+                let (mut contents, mut bytes) = (HashMap::new(), 0);
+                // In parts, so that no more is read than a part beyond what an answer may hold.
+                for ids in ids.chunks(100) {
+                    let found: Vec<(PostId, String)> = on!(conn, |c| {
+                        posts::table
+                            .filter(posts::id.eq_any(ids))
+                            .select((posts::id, posts::content))
+                            .load(c)
+                    })?;
+                    bytes += found
+                        .iter()
+                        .map(|(_, content)| content.len())
+                        .sum::<usize>();
+                    if bytes > limit {
+                        return Err(loader::over(limit));
+                    }
+                    contents.extend(found);
+                }
+                Ok(contents)
             })
             .await
     }

@@ -29,6 +29,7 @@ use super::{
 use crate::{
     access::{Caller, Client},
     error::Error,
+    loader::Loaders,
 };
 
 /// The extension that every schema behind an [`Engine`](super::Engine) carries.
@@ -211,6 +212,9 @@ impl Extension for Running {
         next: NextExecute<'_>,
     ) -> Response {
         let run = run(ctx);
+        if let Some(loaders) = ctx.data_opt::<Loaders>() {
+            loaders.begin_answer();
+        }
         let answer = next.run(ctx, operation_name);
         let answer = match run {
             Some(run) => tokio::time::timeout(run.time, answer).await.ok(),
@@ -255,7 +259,7 @@ impl Extension for Running {
         let is_mutation = info.path_node.parent.is_none()
             && ctx.schema_env.registry.mutation_type.as_deref() == Some(info.parent_type);
         if let (Some(run), true) = (run, is_mutation)
-            && let Err(error) = run.rights.refresh(&run.caller).await
+            && let Err(error) = run.rights.refresh(&run.caller, info.name).await
         {
             self.tell(&error, &place, client);
             return Self::nothing(&place);

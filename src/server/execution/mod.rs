@@ -66,7 +66,7 @@ pub struct Prepared {
 pub trait Rights: Send + Sync {
     /// Called before each root field of a mutation: a right may end between two of them. An error becomes that of the
     /// field, which then does not run.
-    fn refresh<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<()>>;
+    fn refresh<'a>(&'a self, caller: &'a Caller, field: &'a str) -> BoxFuture<'a, Result<()>>;
 }
 
 /// Prepares and runs documents. Cheap to clone.

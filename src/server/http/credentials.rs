@@ -3,23 +3,11 @@
 use http::{HeaderMap, header};
 
 use crate::{
-    access::Actor,
+    access::{Actor, SIGN_IN_OPERATIONS},
+    accounts::tokens::REFRESH_COOKIE,
     error::{Error, ErrorCode, Result},
     server::net::Authenticator,
 };
-
-/// The cookie that carries the refresh token.
-pub const REFRESH_COOKIE: &str = "madang_refresh";
-
-/// Operations of who is not signed in (any more): a bad bearer does not stand in their way.
-const INDIFFERENT: [&str; 6] = [
-    "login",
-    "signUp",
-    "refreshAccessToken",
-    "logout",
-    "requestPasswordReset",
-    "resetPassword",
-];
 
 /// Who acts, by the `Authorization` header, in a request for these root fields.
 ///
@@ -37,9 +25,11 @@ pub async fn actor(
         Err(error) => Err(error),
     };
     let is_indifferent = || {
-        root_fields
-            .iter()
-            .all(|f| INDIFFERENT.contains(&f.as_str()))
+        let signs_in = |field: &String| SIGN_IN_OPERATIONS.contains(&field.as_str());
+        root_fields.iter().any(signs_in)
+            && root_fields
+                .iter()
+                .all(|field| signs_in(field) || field == "__typename")
     };
     match found {
         Err(error) if is_of_token(&error) && is_indifferent() => Ok(Actor::Anonymous),

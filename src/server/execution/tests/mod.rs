@@ -51,7 +51,7 @@ fn client(language: Language) -> Client {
 struct Until(Option<usize>, AtomicUsize);
 
 impl Rights for Until {
-    fn refresh<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<()>> {
+    fn refresh<'a>(&'a self, _: &'a Caller, _: &'a str) -> BoxFuture<'a, Result<()>> {
         let call = self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let over = self.0.is_some_and(|last| call >= last);
         Box::pin(async move {
