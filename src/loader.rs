@@ -15,6 +15,7 @@ use std::{
     },
 };
 
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -108,7 +109,9 @@ impl Loaders {
 
             let batch = std::mem::take(&mut *gathering.0.lock());
             if !batch.is_empty() {
-                let loaded = B::load(app, actor, batch.keys().cloned().collect()).await;
+                // In a box, for one of many futures gets here.
+                let keys = batch.keys().cloned().collect();
+                let loaded = B::load(app, actor, keys).boxed().await;
                 hand_out::<B>(batch, loaded);
             }
             // Outside of tokio's budget: with it, of more than 128 answers that come at once the last ones would wait
@@ -140,15 +143,19 @@ pub fn over(limit: usize) -> Error {
     }
 }
 
-fn hand_out<B: Batch>(batch: Waiting<B>, loaded: Result<HashMap<B::Key, B::Value>>) {
-    for (key, replies) in batch {
-        let answer: Result<Option<B::Value>, Error> = match &loaded {
-            Ok(values) => Ok(values.get(&key).cloned()),
+fn hand_out<B: Batch>(batch: Waiting<B>, mut loaded: Result<HashMap<B::Key, B::Value>>) {
+    for (key, mut replies) in batch {
+        let answer = match &mut loaded {
+            Ok(values) => Ok(values.remove(&key)),
             Err(error) => Err(error.clone()),
         };
+        let last = replies.pop();
         for reply in replies {
             // Who does not listen any more was dropped with its field.
             let _ = reply.send(answer.clone());
+        }
+        if let Some(last) = last {
+            let _ = last.send(answer);
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     clock::Timestamp,
     connection::{self, Connection, List, PageArgs},
     context::{ContextExt, total},
+    direct::Direct,
     error::{Error, Result},
     ids::BoardId,
     input::{self, Violations},
@@ -71,7 +72,7 @@ impl Board {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<BoardMemberConnection>> {
+    ) -> Result<Option<Direct<BoardMemberConnection>>> {
         ctx.caller().admin()?;
         let page = PageArgs {
             first,
@@ -85,7 +86,7 @@ impl Board {
         let slice = slice.unwrap_or_default();
         Ok(Some(slice.connection_with(total, |(user, granted_at)| {
             let cursor = connection::encode(List::BoardMembers, &(granted_at, user.id));
-            Edge::with_additional_fields(cursor, user, Grant { granted_at })
+            Edge::with_additional_fields(cursor, Direct(user), Grant { granted_at })
         })))
     }
 
@@ -105,8 +106,8 @@ impl Board {
     }
 
     /// The newest post that the viewer may read.
-    async fn last_post(&self, ctx: &Context<'_>) -> Result<Option<Post>> {
-        ctx.load::<LastPostOfBoard>(self.id).await
+    async fn last_post(&self, ctx: &Context<'_>) -> Result<Option<Direct<Post>>> {
+        Ok(ctx.load::<LastPostOfBoard>(self.id).await?.map(Direct))
     }
 
     /// Whether the viewer may post here.
@@ -132,7 +133,7 @@ impl Board {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Connection<Post>>> {
+    ) -> Result<Option<Direct<Connection<Post>>>> {
         let search = search.map_or(Ok(None), |text| Search::parse(&text));
         let list = PostList {
             board: Some(self.id),
@@ -212,7 +213,7 @@ impl BoardQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Connection<Board>>> {
+    ) -> Result<Option<Direct<Connection<Board>>>> {
         let page = PageArgs {
             first,
             after,

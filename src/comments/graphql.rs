@@ -15,6 +15,7 @@ use crate::{
     app::App,
     clock::Timestamp,
     context::ContextExt,
+    direct::Direct,
     error::{Error, Result},
     ids::{CommentId, PostId},
     input::{self, Violations},
@@ -34,16 +35,15 @@ impl Comment {
     }
 
     /// The post that it belongs to.
-    async fn post(&self, ctx: &Context<'_>) -> Result<Post> {
-        ctx.load::<PostOfReadable>(self.post_id)
-            .await?
-            .ok_or(Error::NotFound)
+    async fn post(&self, ctx: &Context<'_>) -> Result<Direct<Post>> {
+        let post = ctx.load::<PostOfReadable>(self.post_id).await?;
+        post.map(Direct).ok_or(Error::NotFound)
     }
 
     /// Who wrote it; null once the account is deleted.
-    async fn author(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+    async fn author(&self, ctx: &Context<'_>) -> Result<Option<Direct<User>>> {
         match self.author_id {
-            Some(id) => ctx.load::<UserById>(id).await,
+            Some(id) => Ok(ctx.load::<UserById>(id).await?.map(Direct)),
             None => Ok(None),
         }
     }

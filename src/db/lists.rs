@@ -8,9 +8,12 @@ use diesel::{
     mysql::Mysql,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     query_dsl::methods::LoadQuery,
-    sql_types::{BigInt, Bool},
+    serialize::ToSql,
+    sql_types::{BigInt, Binary, Bool, HasSqlType},
     sqlite::Sqlite,
 };
+
+use crate::ids::{Id, Kind};
 
 /// Whether `column`, and among equals `id`, lies on one side of a place.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +113,62 @@ where
         out.push_sql(self.sign);
         self.key.walk_ast(out.reborrow())?;
         out.push_sql("))");
+        Ok(())
+    }
+}
+
+/// Whether `column` is one of several ids. See [`among`].
+#[derive(Clone, Debug)]
+pub struct Among<C, K: Kind> {
+    column: C,
+    ids: Vec<Id<K>>,
+}
+
+/// `column IN (…)`. The last id is repeated up to the next power of two, so that few statements are prepared for all
+/// numbers of ids, and kept: preparing one takes as long as running it.
+pub fn among<C, K: Kind>(column: C, ids: impl IntoIterator<Item = Id<K>>) -> Among<C, K> {
+    let mut ids: Vec<_> = ids.into_iter().collect();
+    if let Some(last) = ids.last().copied() {
+        ids.resize(ids.len().next_power_of_two(), last);
+    }
+    Among { column, ids }
+}
+
+impl<C, K: Kind> Expression for Among<C, K> {
+    type SqlType = Bool;
+}
+
+impl<C: AppearsOnTable<T>, K: Kind, T> AppearsOnTable<T> for Among<C, K> {}
+
+impl<C: AppearsOnTable<T>, K: Kind, T> SelectableExpression<T> for Among<C, K> {}
+
+impl<C, K: Kind> ValidGrouping<()> for Among<C, K> {
+    type IsAggregate = is_aggregate::No;
+}
+
+impl<C, K: Kind> QueryId for Among<C, K> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<C, K, DB> QueryFragment<DB> for Among<C, K>
+where
+    C: QueryFragment<DB>,
+    K: Kind,
+    DB: Backend + HasSqlType<Binary>,
+    Id<K>: ToSql<Binary, DB>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        if self.ids.is_empty() {
+            out.push_sql("0 = 1");
+            return Ok(());
+        }
+        self.column.walk_ast(out.reborrow())?;
+        for (n, id) in self.ids.iter().enumerate() {
+            out.push_sql(if n == 0 { " IN (" } else { ", " });
+            out.push_bind_param::<Binary, _>(id)?;
+        }
+        out.push_sql(")");
         Ok(())
     }
 }

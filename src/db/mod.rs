@@ -1,7 +1,7 @@
 //! The relational port: SQLite in this process, or MySQL/MariaDB. Chosen once by `DATABASE_URL`; nobody above asks which.
 //!
-//! A store hands a closure to [`Db::read`] or [`Db::write`]. It runs on a thread that may block, on one connection, and
-//! writes its statements once, inside [`on!`], for both engines.
+//! A store hands a closure to [`Db::read`] or [`Db::write`]. It runs on one connection, and writes its statements once,
+//! inside [`on!`], for both engines. It waits for nothing else: it may hold a thread that others share.
 
 pub mod describe;
 pub mod dialect;
@@ -22,8 +22,10 @@ use diesel::{
     result::{DatabaseErrorKind, Error as DieselError},
     sqlite::SqliteConnection,
 };
+use futures_util::FutureExt;
 
 pub use mysql::MysqlConnection;
+pub use sqlite::readers;
 
 use crate::{
     config::{Config, Fault},
@@ -105,6 +107,9 @@ impl Db {
     /// Runs `work` on a connection that sees all that was committed. It cannot write.
     /// Dropped before it began, it does not run.
     ///
+    /// SQLite works on the thread that asks: to wake another one costs more than nearly every read. So the runtime has
+    /// more threads than there are [`readers`].
+    ///
     /// # Errors
     /// What `work` fails with; `UNAVAILABLE` when the database cannot be reached.
     pub async fn read<T: Send + 'static>(
@@ -113,7 +118,7 @@ impl Db {
     ) -> Result<T> {
         match &self.0.engine {
             Engine::Sqlite(sqlite) => sqlite.read(work).await,
-            Engine::Mysql(mysql) => mysql.read(work).await,
+            Engine::Mysql(mysql) => mysql.read(work).boxed().await,
         }
     }
 
@@ -129,7 +134,7 @@ impl Db {
     ) -> Result<T> {
         match &self.0.engine {
             Engine::Sqlite(sqlite) => sqlite.write(work).await,
-            Engine::Mysql(mysql) => mysql.write(work).await,
+            Engine::Mysql(mysql) => mysql.write(work).boxed().await,
         }
     }
 

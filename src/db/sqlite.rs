@@ -16,8 +16,12 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Connections that read. More than a machine has cores only queue at the disk.
-const READERS: usize = 4;
+/// How many connections read from SQLite. More than a machine has cores only wait for the disk; a few do no harm, where a
+/// long search would else hold up the rest.
+#[must_use]
+pub fn readers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from) + 1
+}
 /// A group commit takes no more members than this, nor waits longer than [`GROUP_TIME`] for them: the first one waits
 /// for the last one's work.
 const GROUP_SIZE: usize = 64;
@@ -80,15 +84,16 @@ impl Sqlite {
             .map_err(|e| fault(format!("cannot bring {} up to date: {e}", path.display())))?;
         statements.watch(&mut writer);
 
-        let mut idle = Vec::with_capacity(READERS);
-        for _ in 0..READERS {
+        let count = readers();
+        let mut idle = Vec::with_capacity(count);
+        for _ in 0..count {
             let mut reader = connect("PRAGMA query_only = ON;")?;
             statements.watch(&mut reader);
             idle.push(Conn::Sqlite(reader));
         }
         let readers = Arc::new(Readers {
             idle: Mutex::new(idle),
-            free: Semaphore::new(READERS),
+            free: Semaphore::new(count),
         });
 
         let (jobs, queue) = mpsc::channel();
@@ -111,11 +116,10 @@ impl Sqlite {
             conn: readers.idle.lock().pop(),
             readers: Arc::clone(&readers),
         };
-        let task = tokio::task::spawn_blocking(move || match &mut lent.conn {
-            Some(conn) => work(conn),
+        match &mut lent.conn {
+            Some(conn) => run_guarded(|| work(conn)),
             None => Err(UNAVAILABLE),
-        });
-        task.await.map_err(Error::internal)?
+        }
     }
 
     pub(super) async fn write<T: Send + 'static>(

@@ -12,7 +12,7 @@ use crate::{
     db::{
         Conn,
         dialect::{self, Lockable},
-        on,
+        lists, on,
         tables::{sign_in_sessions, users},
         taken,
     },
@@ -39,7 +39,7 @@ impl Batch for UserById {
         app.db
             .read(move |conn| {
                 let found: Vec<User> = on!(conn, |c| users::table
-                    .filter(users::id.eq_any(ids))
+                    .filter(lists::among(users::id, ids))
                     .select(User::as_select())
                     .load(c))?;
                 Ok(found.into_iter().map(|user| (user.id, user)).collect())

@@ -19,7 +19,7 @@ use crate::{
     db::{
         Conn,
         dialect::{self, Lockable},
-        on,
+        lists, on,
         tables::{board_grants, boards, users},
         taken,
     },
@@ -61,7 +61,7 @@ impl Batch for ReadableBoard {
             .read(move |conn| {
                 let found: Vec<Board> = on!(conn, |c| {
                     let mut query = boards::table
-                        .filter(boards::id.eq_any(ids))
+                        .filter(lists::among(boards::id, ids))
                         .select(Board::as_select())
                         .into_boxed::<DB>();
                     if !actor.is_admin() {
@@ -86,7 +86,7 @@ impl Batch for BoardOfReadable {
         app.db
             .read(move |conn| {
                 let found: Vec<Board> = on!(conn, |c| boards::table
-                    .filter(boards::id.eq_any(ids))
+                    .filter(lists::among(boards::id, ids))
                     .select(Board::as_select())
                     .load(c))?;
                 Ok(found.into_iter().map(|board| (board.id, board)).collect())

@@ -18,7 +18,7 @@ use crate::{
     db::{
         Conn,
         dialect::{self, Lockable},
-        on,
+        lists, on,
         tables::{board_grants, boards, comments, posts},
     },
     error::{Error, Result},
@@ -79,7 +79,7 @@ fn readable_in(conn: &mut Conn, actor: &Actor, ids: &[CommentId]) -> Result<Vec<
     Ok(on!(conn, |c| {
         let mut query = comments::table
             .inner_join(posts::table.inner_join(boards::table))
-            .filter(comments::id.eq_any(ids))
+            .filter(lists::among(comments::id, ids.iter().copied()))
             .select(Comment::as_select())
             .into_boxed::<DB>();
         if !actor.is_admin() {

@@ -12,7 +12,7 @@ use crate::{
     db::{
         Conn,
         dialect::{self, Lockable},
-        on,
+        lists, on,
         tables::{likes, posts},
     },
     error::Result,
@@ -35,7 +35,11 @@ impl Batch for LikedByActor {
         app.db
             .read(move |conn| {
                 let liked: Vec<PostId> = on!(conn, |c| likes::table
-                    .filter(likes::user_id.eq(user).and(likes::post_id.eq_any(ids)))
+                    .filter(
+                        likes::user_id
+                            .eq(user)
+                            .and(lists::among(likes::post_id, ids))
+                    )
                     .select(likes::post_id)
                     .load(c))?;
                 Ok(liked.into_iter().map(|post| (post, ())).collect())

@@ -21,7 +21,7 @@ use crate::{
     db::{
         Conn,
         dialect::{self, Lockable},
-        on,
+        lists, on,
         tables::{board_grants, boards, posts},
     },
     error::{Error, Result},
@@ -52,7 +52,7 @@ impl Batch for ReadablePost {
                 let found: Vec<Post> = on!(conn, |c| {
                     let mut query = posts::table
                         .inner_join(boards::table)
-                        .filter(posts::id.eq_any(ids))
+                        .filter(lists::among(posts::id, ids))
                         .select(Post::as_select())
                         .into_boxed::<DB>();
                     if !actor.is_admin() {
@@ -80,7 +80,7 @@ impl Batch for PostOfReadable {
         app.db
             .read(move |conn| {
                 let found: Vec<Post> = on!(conn, |c| posts::table
-                    .filter(posts::id.eq_any(ids))
+                    .filter(lists::among(posts::id, ids))
                     .select(Post::as_select())
                     .load(c))?;
                 Ok(found.into_iter().map(|post| (post.id, post)).collect())
@@ -105,7 +105,7 @@ impl Batch for ContentOfPost {
                 for ids in ids.chunks(100) {
                     let found: Vec<(PostId, String)> = on!(conn, |c| {
                         posts::table
-                            .filter(posts::id.eq_any(ids))
+                            .filter(lists::among(posts::id, ids.iter().copied()))
                             .select((posts::id, posts::content))
                             .load(c)
                     })?;
@@ -146,13 +146,13 @@ impl Batch for LastPostOfBoard {
                         .select(posts::id)
                         .limit(1);
                     boards::table
-                        .filter(boards::id.eq_any(ids))
+                        .filter(lists::among(boards::id, ids))
                         .select(of_board.single_value())
                         .load(c)
                 })?;
                 let newest = newest.into_iter().flatten();
                 let found: Vec<Post> = on!(conn, |c| posts::table
-                    .filter(posts::id.eq_any(newest))
+                    .filter(lists::among(posts::id, newest))
                     .select(Post::as_select())
                     .load(c))?;
                 Ok(found

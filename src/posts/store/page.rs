@@ -144,7 +144,7 @@ fn by_rank(conn: &mut Conn, actor: Actor, keys: Vec<Key>) -> Result<Slices> {
         .flat_map(|s| s.items.iter().map(|p| p.1))
         .collect();
     let found: Vec<Post> = on!(conn, |c| posts::table
-        .filter(posts::id.eq_any(ids))
+        .filter(lists::among(posts::id, ids))
         .select(Post::as_select())
         .load(c))?;
     let found: HashMap<PostId, Post> = found.into_iter().map(|post| (post.id, post)).collect();
