@@ -104,15 +104,24 @@ pub fn read_access(app: &App, token: &str) -> Result<AccessClaims> {
     if claims.typ != TYPE {
         return Err(Error::TokenInvalid);
     }
-    if claims.exp <= app.clock.now().seconds() {
-        return Err(Error::TokenExpired);
-    }
-    let expires_at = Timestamp::from_micros(claims.exp.saturating_mul(1_000_000));
-    Ok(AccessClaims {
+    let claims = AccessClaims {
         user,
         session,
-        expires_at,
-    })
+        expires_at: Timestamp::from_micros(claims.exp.saturating_mul(1_000_000)),
+    };
+    claims.unless_over(app.clock.now())
+}
+
+impl AccessClaims {
+    /// # Errors
+    /// `TOKEN_EXPIRED` when their time is over.
+    pub fn unless_over(self, now: Timestamp) -> Result<Self> {
+        if self.expires_at <= now {
+            Err(Error::TokenExpired)
+        } else {
+            Ok(self)
+        }
+    }
 }
 
 fn issuer(app: &App) -> String {

@@ -55,7 +55,7 @@ impl Server {
     #[must_use]
     pub fn new(app: App) -> Self {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        let accounts = Arc::new(Accounts(app.clone()));
+        let accounts = Arc::new(Accounts::new(app.clone()));
         let net = Net::new(&app, accounts.clone(), tasks.clone(), shutdown.clone());
         tasks.spawn(
             shutdown

@@ -10,21 +10,48 @@ use super::{
 };
 use crate::{
     access::{Actor, Caller, SIGN_IN_OPERATIONS, SignedIn},
-    accounts::{store::sessions, tokens},
+    accounts::{
+        store::sessions,
+        tokens::{self, AccessClaims},
+    },
     app::App,
     error::{Error, Result},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// Access tokens whose signatures are remembered.
+const REMEMBERED: u64 = 10_000;
+
 /// Accounts, as the transports see them.
 #[derive(Clone)]
-pub struct Accounts(pub App);
+pub struct Accounts {
+    app: App,
+    /// What tokens say that were found valid, apart from their end: that never changes, and a client shows one token for
+    /// minutes.
+    read: moka::sync::Cache<String, AccessClaims>,
+}
 
 impl Accounts {
+    /// The accounts of `app`.
+    #[must_use]
+    pub fn new(app: App) -> Self {
+        let read = moka::sync::Cache::new(REMEMBERED);
+        Self { app, read }
+    }
+
+    fn claims(&self, token: &str) -> Result<AccessClaims> {
+        if let Some(claims) = self.read.get(token) {
+            return claims.unless_over(self.app.clock.now());
+        }
+        let claims = tokens::read_access(&self.app, token)?;
+        self.read.insert(token.to_owned(), claims);
+        Ok(claims)
+    }
+
     async fn of_access_token(&self, token: &str) -> Result<SocketRight> {
-        let claims = tokens::read_access(&self.0, token)?;
-        let actor = sessions::current(&self.0, claims.session).await?;
+        let claims = self.claims(token)?;
+        let actor = sessions::current(&self.app, claims.session).await?;
         if actor.id != claims.user {
             return Err(Error::TokenInvalid);
         }
@@ -35,9 +62,9 @@ impl Accounts {
     }
 
     async fn of_socket_token(&self, token: &str) -> Result<SocketRight> {
-        match sessions::redeem_subscription_token(&self.0, token).await? {
+        match sessions::redeem_subscription_token(&self.app, token).await? {
             Some(session) => {
-                let actor = sessions::current(&self.0, session).await?;
+                let actor = sessions::current(&self.app, session).await?;
                 Ok(SocketRight {
                     actor,
                     expires_at: None,
@@ -66,7 +93,7 @@ impl Authenticator for Accounts {
 
     fn again(&self, right: &SocketRight) -> BoxFuture<'static, Result<SignedIn>> {
         let (accounts, session) = (self.clone(), right.actor.session);
-        async move { sessions::current(&accounts.0, session).await }.boxed()
+        async move { sessions::current(&accounts.app, session).await }.boxed()
     }
 }
 
@@ -76,7 +103,7 @@ impl Rights for Accounts {
             let Some(signed_in) = caller.actor().signed_in().copied() else {
                 return Ok(());
             };
-            match sessions::current(&self.0, signed_in.session).await {
+            match sessions::current(&self.app, signed_in.session).await {
                 Ok(present) => caller.become_actor(Actor::SignedIn(present)),
                 // Ended by a field before this one: whoever goes on, goes on as nobody.
                 Err(Error::TokenInvalid) => {
@@ -88,11 +115,11 @@ impl Rights for Accounts {
             if SIGN_IN_OPERATIONS.contains(&field) {
                 return Ok(());
             }
-            self.0
+            self.app
                 .rate(
                     "writes",
                     &signed_in.id.to_string(),
-                    self.0.config.limits.writes,
+                    self.app.config.limits.writes,
                     MINUTE,
                 )
                 .await

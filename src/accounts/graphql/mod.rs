@@ -19,6 +19,7 @@ use crate::{
     access::{Access, Role, auth},
     connection::{Connection, List, PageArgs},
     context::{ContextExt, total},
+    direct::Direct,
     error::Result,
     ids::UserId,
     input::{self, Violations},
@@ -79,7 +80,7 @@ impl UserQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Connection<User>>> {
+    ) -> Result<Option<Direct<Connection<User>>>> {
         let app = ctx.app();
         let page = PageArgs {
             first,

@@ -16,6 +16,7 @@ use crate::{
     },
     connection::{Connection, List, PageArgs},
     context::{ContextExt, total},
+    direct::Direct,
     error::Result,
     posts::{
         Post,
@@ -84,7 +85,7 @@ impl User {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Connection<Post>>> {
+    ) -> Result<Option<Direct<Connection<Post>>>> {
         let list = PostList {
             author: Some(self.id),
             order: order_by,
@@ -113,7 +114,7 @@ impl User {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Connection<Comment>>> {
+    ) -> Result<Option<Direct<Connection<Comment>>>> {
         let page = PageArgs {
             first,
             after,
@@ -138,7 +139,7 @@ impl User {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Connection<Board>>> {
+    ) -> Result<Option<Direct<Connection<Board>>>> {
         ctx.caller().owner_or_admin(Some(self.id))?;
         let page = PageArgs {
             first,

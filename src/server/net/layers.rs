@@ -37,6 +37,9 @@ const WORTH_COMPRESSING: u64 = 8 << 10;
 /// How long a browser may remember the answer to a CORS preflight.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
+/// Requests that take so long are logged though they succeed.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// The id of one request: what the client sent, if it is harmless in a log, or a new one.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
@@ -110,10 +113,18 @@ async fn traced(mut request: Request, next: Next) -> Response {
     if let Some(echo) = echo {
         response.headers_mut().insert(REQUEST_ID, echo);
     }
-    let _entered = span.entered();
-    let status = response.status().as_u16();
-    let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(%method, path, status, ms, "answered");
+    let took = began.elapsed();
+    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let status = response.status();
+    span.in_scope(|| {
+        let status = status.as_u16();
+        if status >= 400 || took >= SLOW {
+            tracing::info!(%method, path, status, ms, "answered");
+        } else {
+            // A line for each would cost a third of the request itself.
+            tracing::debug!(%method, path, status, ms, "answered");
+        }
+    });
     response
 }
 
