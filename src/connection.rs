@@ -1,9 +1,14 @@
 //! Lists that can grow, as Relay connections (<https://relay.dev/graphql/connections.htm>) over keyset cursors: a page
 //! costs the same at any depth.
 
+use std::{borrow::Cow, marker::PhantomData};
+
 use async_graphql::{
-    Context, Object, OutputType,
-    connection::{Connection as Relay, ConnectionNameType, Edge, EdgeNameType, EmptyFields},
+    Context, Object, ObjectType, TypeName,
+    connection::{
+        ConnectionNameType, DefaultConnectionName, DefaultEdgeName, Edge, EdgeNameType,
+        EmptyFields, PageInfo,
+    },
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures_util::future::BoxFuture;
@@ -11,6 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
+    direct::{Direct, DirectList},
     error::{Result, Rule},
     ids::{Id, Kind},
     input::Violations,
@@ -199,23 +205,76 @@ impl Total {
     }
 }
 
-/// What a connection has beside its edges.
-#[Object]
-impl Total {
+/// A part of a list, after Relay's specification: <https://relay.dev/graphql/connections.htm>.
+///
+/// It stands in for the library's, whose lists are not resolved directly.
+pub struct Connection<
+    T,
+    Name = DefaultConnectionName,
+    EdgeName = DefaultEdgeName,
+    Extra = EmptyFields,
+> where
+    T: ObjectType,
+    EdgeName: EdgeNameType,
+    Extra: ObjectType,
+{
+    edges: Vec<ConnectionEdge<T, EdgeName, Extra>>,
+    has_previous: bool,
+    has_next: bool,
+    total: Total,
+    name: PhantomData<Name>,
+}
+
+/// An edge of a [`Connection`].
+pub type ConnectionEdge<T, EdgeName = DefaultEdgeName, Extra = EmptyFields> =
+    Edge<String, Direct<T>, Extra, EdgeName>;
+
+#[Object(name_type)]
+impl<T, Name, EdgeName, Extra> Connection<T, Name, EdgeName, Extra>
+where
+    T: ObjectType,
+    Name: ConnectionNameType,
+    EdgeName: EdgeNameType,
+    Extra: ObjectType,
+{
+    /// Information to aid in pagination.
+    async fn page_info(&self) -> Direct<PageInfo> {
+        Direct(PageInfo {
+            has_previous_page: self.has_previous,
+            has_next_page: self.has_next,
+            start_cursor: self.edges.first().map(|edge| edge.cursor.clone()),
+            end_cursor: self.edges.last().map(|edge| edge.cursor.clone()),
+        })
+    }
+
+    /// A list of edges.
+    async fn edges(&self) -> DirectList<'_, ConnectionEdge<T, EdgeName, Extra>> {
+        DirectList(self.edges.iter().collect())
+    }
+
+    /// A list of nodes.
+    async fn nodes(&self) -> DirectList<'_, T> {
+        DirectList(self.edges.iter().map(|edge| &edge.node.0).collect())
+    }
+
     /// How many items the whole list has; null above 10 000.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
-        let counted = (self.0)(ctx).await?.filter(|count| *count <= COUNTED);
+        let counted = (self.total.0)(ctx).await?.filter(|count| *count <= COUNTED);
         Ok(counted.and_then(|count| i32::try_from(count).ok()))
     }
 }
 
-/// A connection of nodes `T`, whose edges may bear more fields.
-pub type Connection<
-    T,
-    Name = async_graphql::connection::DefaultConnectionName,
-    EdgeName = async_graphql::connection::DefaultEdgeName,
-    Extra = EmptyFields,
-> = Relay<String, T, Total, Extra, Name, EdgeName>;
+impl<T, Name, EdgeName, Extra> TypeName for Connection<T, Name, EdgeName, Extra>
+where
+    T: ObjectType,
+    Name: ConnectionNameType,
+    EdgeName: EdgeNameType,
+    Extra: ObjectType,
+{
+    fn type_name() -> Cow<'static, str> {
+        Name::type_name::<T>().into()
+    }
+}
 
 impl<T> Slice<T> {
     /// The connection of this slice; `key` tells an item's place in `list`.
@@ -224,28 +283,33 @@ impl<T> Slice<T> {
         list: List,
         total: Total,
         key: impl Fn(&T) -> K,
-    ) -> Connection<T>
+    ) -> Direct<Connection<T>>
     where
-        T: OutputType,
+        T: ObjectType,
     {
-        self.connection_with(total, |item| Edge::new(encode(list, &key(&item)), item))
+        self.connection_with(total, |item| {
+            Edge::new(encode(list, &key(&item)), Direct(item))
+        })
     }
 
     /// The connection of this slice, with edges as `edge` makes them.
     pub fn connection_with<N, Name, EdgeName, Extra>(
         self,
         total: Total,
-        edge: impl Fn(T) -> Edge<String, N, Extra, EdgeName>,
-    ) -> Connection<N, Name, EdgeName, Extra>
+        edge: impl Fn(T) -> ConnectionEdge<N, EdgeName, Extra>,
+    ) -> Direct<Connection<N, Name, EdgeName, Extra>>
     where
-        N: OutputType,
-        Name: ConnectionNameType,
+        N: ObjectType,
         EdgeName: EdgeNameType,
-        Extra: async_graphql::ObjectType,
+        Extra: ObjectType,
     {
-        let mut connection = Relay::with_additional_fields(self.has_previous, self.has_next, total);
-        connection.edges.extend(self.items.into_iter().map(edge));
-        connection
+        Direct(Connection {
+            edges: self.items.into_iter().map(edge).collect(),
+            has_previous: self.has_previous,
+            has_next: self.has_next,
+            total,
+            name: PhantomData,
+        })
     }
 }
 

@@ -23,6 +23,7 @@ pub mod db;
 pub mod clock;
 pub mod config;
 pub mod connection;
+pub mod direct;
 pub mod error;
 pub mod hashing;
 pub mod ids;

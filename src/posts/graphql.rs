@@ -28,6 +28,7 @@ use crate::{
     },
     connection::{Connection, List, PageArgs},
     context::{ContextExt, total},
+    direct::Direct,
     error::{Error, Result},
     ids::{BoardId, PostId, UserId},
     input::{self, Violations},
@@ -43,16 +44,15 @@ impl Post {
     }
 
     /// The board that it stands on.
-    async fn board(&self, ctx: &Context<'_>) -> Result<Board> {
-        ctx.load::<BoardOfReadable>(self.board_id)
-            .await?
-            .ok_or(Error::NotFound)
+    async fn board(&self, ctx: &Context<'_>) -> Result<Direct<Board>> {
+        let board = ctx.load::<BoardOfReadable>(self.board_id).await?;
+        board.map(Direct).ok_or(Error::NotFound)
     }
 
     /// Who wrote it; null once the account is deleted.
-    async fn author(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+    async fn author(&self, ctx: &Context<'_>) -> Result<Option<Direct<User>>> {
         match self.author_id {
-            Some(id) => ctx.load::<UserById>(id).await,
+            Some(id) => Ok(ctx.load::<UserById>(id).await?.map(Direct)),
             None => Ok(None),
         }
     }
@@ -123,7 +123,7 @@ impl Post {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Connection<Comment>>> {
+    ) -> Result<Option<Direct<Connection<Comment>>>> {
         let page = PageArgs {
             first,
             after,
@@ -150,14 +150,14 @@ impl PostQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The post's id.")] id: ID,
-    ) -> Result<Option<Post>> {
+    ) -> Result<Option<Direct<Post>>> {
         let post = ctx.load::<ReadablePost>(input::id("id", &id)?).await?;
         let post = post.ok_or(Error::NotFound)?;
         // Who reads the content has opened the post.
         if ctx.look_ahead().field("content").exists() {
             views::count(ctx.app(), ctx.caller(), post.id).await;
         }
-        Ok(Some(post))
+        Ok(Some(Direct(post)))
     }
 
     /// Posts that the viewer may read. Access: readers.
@@ -180,7 +180,7 @@ impl PostQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Connection<Post>>> {
+    ) -> Result<Option<Direct<Connection<Post>>>> {
         let mut violations = Violations::default();
         let board = board_id.map(|id| BoardId::parse(&id)).transpose();
         let author = author_id.map(|id| UserId::parse(&id)).transpose();

@@ -12,6 +12,7 @@ const FLOORS: [&[&str]; 9] = [
         "clock",
         "config",
         "connection",
+        "direct",
         "error",
         "hashing",
         "ids",
