@@ -1,5 +1,6 @@
 //! The pipeline as a whole, on a small schema of its own.
 
+mod direct;
 mod failing;
 mod limits;
 mod merging;

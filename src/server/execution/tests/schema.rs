@@ -14,7 +14,10 @@ use async_graphql::{
 use futures_util::{Stream, stream};
 
 use super::{super::Execution, Journal};
-use crate::error::{Error, Rule};
+use crate::{
+    direct::{Direct, DirectList},
+    error::{Error, Rule},
+};
 
 pub(super) type TestSchema = Schema<Query, Mutation, Feed>;
 
@@ -83,6 +86,56 @@ impl Item {
 
     async fn items(&self) -> Vec<Item> {
         items()
+    }
+
+    /// Panics on odd items.
+    async fn explodes(&self) -> Option<i32> {
+        assert!(self.number % 2 == 0, "an odd item");
+        Some(self.number)
+    }
+
+    async fn slow(&self) -> i32 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.number
+    }
+
+    /// Ready in the second round.
+    async fn later(&self) -> i32 {
+        tokio::task::yield_now().await;
+        self.number
+    }
+}
+
+/// Items that the library resolves, or those that we do.
+pub(super) struct Shelf<const DIRECT: bool>(Vec<Item>);
+
+#[Object(name = "Plain")]
+impl Shelf<false> {
+    async fn item(&self) -> Option<&Item> {
+        self.0.last()
+    }
+
+    async fn strictly(&self) -> &Item {
+        &self.0[1]
+    }
+
+    async fn items(&self) -> &[Item] {
+        &self.0
+    }
+}
+
+#[Object(name = "Quick")]
+impl Shelf<true> {
+    async fn item(&self) -> Option<Direct<Item>> {
+        Some(Direct(Item { number: 2 }))
+    }
+
+    async fn strictly(&self) -> Direct<Item> {
+        Direct(Item { number: 1 })
+    }
+
+    async fn items(&self) -> DirectList<'_, Item> {
+        DirectList(self.0.iter().collect())
     }
 }
 
@@ -192,6 +245,14 @@ impl Query {
     #[graphql(directive = list_size::apply(3))]
     async fn few_items(&self) -> Vec<Item> {
         items()
+    }
+
+    async fn plain(&self) -> Option<Shelf<false>> {
+        Some(Shelf(items()))
+    }
+
+    async fn quick(&self) -> Option<Direct<Shelf<true>>> {
+        Some(Direct(Shelf(items())))
     }
 
     async fn half(&self, of: Even) -> Option<i32> {
