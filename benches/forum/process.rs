@@ -106,13 +106,16 @@ impl Server {
 }
 
 impl Drop for Server {
+    /// Waits for the children as well: what still winds up would stand in the way of who is measured next.
     fn drop(&mut self) {
+        let tree = self.tree();
         // By the command, since the standard library only kills.
         let asked = Command::new("kill")
             .arg(self.child.id().to_string())
             .status();
         for _ in 0..if asked.is_ok() { 200 } else { 0 } {
-            if !matches!(self.child.try_wait(), Ok(None)) {
+            let has_ended = !matches!(self.child.try_wait(), Ok(None));
+            if has_ended && tree.iter().all(|pid| stat(pid).is_none()) {
                 return;
             }
             thread::sleep(Duration::from_millis(50));

@@ -92,10 +92,8 @@ impl Results {
                 rows.push(row);
             }
         }
-        rows.sort_by_key(|row| {
-            let scenario = rows_of(&self.lines, row.0);
-            (scenario, row.2)
-        });
+        let first_run = |scenario| self.lines.iter().position(|l| l.scenario == scenario);
+        rows.sort_by_key(|row| (first_run(row.0), row.2));
         rows
     }
 
@@ -130,12 +128,6 @@ impl Results {
     pub fn median(&self, scenario: &str, who: &str, connections: u32, figure: &str) -> Option<f64> {
         Some(self.spread(scenario, who, connections, figure)?.median)
     }
-}
-
-/// When a scenario first ran.
-fn rows_of(lines: &[Line], scenario: &str) -> usize {
-    let first = lines.iter().position(|line| line.scenario == scenario);
-    first.unwrap_or(lines.len())
 }
 
 /// A figure with as many digits as mean something.

@@ -23,6 +23,10 @@ pub fn measure(bench: &mut Bench, community: &Community, peers: &mut [Peer]) -> 
     }
     let volume = bench.folder.join("run");
     community.copy(&volume)?;
+    for peer in peers.iter_mut() {
+        peer.start(bench, true)?;
+        peer.stop();
+    }
     for _ in 0..bench.args.reps * TIMES {
         let mut server = community.start(&volume)?;
         let first = server.first_answer(&viewer())?;
