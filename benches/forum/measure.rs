@@ -1,6 +1,6 @@
 //! One run of load, and runs in turns: the speed of a machine may swing within minutes, so who is compared takes turns.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, thread, time::Duration};
 
 use anyhow::ensure;
 
@@ -19,6 +19,8 @@ pub const MERCURIUS: &str = "mercurius";
 
 /// A figure that other programs spoilt is taken once more, so often at most.
 const AGAIN: u32 = 2;
+/// So many seconds are given them at most, before each run, to leave the cores alone.
+const PATIENCE: u32 = 60;
 
 pub struct Bench {
     pub args: Args,
@@ -105,6 +107,7 @@ impl Bench {
         connections: u32,
     ) -> anyhow::Result<()> {
         for _ in 0..=AGAIN {
+            wait_for_quiet(contestant.server);
             let figures = self.figures(contestant, connections)?;
             let foreign = figures[6].1;
             self.results
@@ -150,5 +153,17 @@ impl Bench {
     ) -> anyhow::Result<wrk::Seen> {
         let (request, port) = (contestant.request, contestant.server.port);
         wrk::load(request, port, connections, seconds, &self.folder)
+    }
+}
+
+/// Waits until a second passes in which programs other than the server use less than a tenth of a core.
+fn wait_for_quiet(server: &Server) {
+    for _ in 0..PATIENCE {
+        let others = || machine_cpu() - own_cpu() - server.cpu();
+        let before = others();
+        thread::sleep(Duration::from_secs(1));
+        if others() - before < 0.1 {
+            break;
+        }
     }
 }
