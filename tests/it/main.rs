@@ -25,6 +25,7 @@ mod lists;
 mod live;
 mod orders;
 mod posts;
+mod readme;
 mod search;
 mod sessions;
 mod views;

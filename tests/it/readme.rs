@@ -1,0 +1,69 @@
+//! The README's first steps, as a newcomer takes them.
+
+use madang::access::Role;
+use serde_json::Value;
+
+use crate::support::TestApp;
+
+const README: &str = include_str!("../../README.md");
+
+/// The contents of the README's blocks of code in this language.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let fence = format!("```{language}\n");
+    let begun = README.split(&fence).skip(1);
+    begun
+        .map(|rest| rest.split_once("\n```").expect("an end").0)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_steps_lead_where_the_readme_says() {
+    let app = TestApp::start().await;
+    let mut client = app.anonymous();
+    app.insert_user("root", Role::Admin).await;
+    let documents = blocks("graphql");
+    let (last, first) = documents.split_last().expect("documents");
+    assert!(documents[0].contains("login(") && last.contains("subscription"));
+    let (mut board, mut post, mut answered) = (String::new(), String::new(), Value::Null);
+
+    for document in first {
+        let document = document
+            .replace("board_01…", &board)
+            .replace("post_01…", &post);
+        let answer = client.query(&document).await;
+        let data = answer.data();
+        if let Some(id) = data
+            .pointer("/createBoard/board/id")
+            .and_then(Value::as_str)
+        {
+            id.clone_into(&mut board);
+        } else if let Some(id) = data.pointer("/createPost/post/id").and_then(Value::as_str) {
+            id.clone_into(&mut post);
+        } else if let Some(token) = data.pointer("/login/accessToken").and_then(Value::as_str) {
+            client.token = Some(token.to_owned());
+        }
+        answered = answer.body.clone();
+    }
+
+    let promised: Value = serde_json::from_str(blocks("json")[0]).unwrap();
+    assert_eq!(answered, promised);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lists_that_it_mentions_are_there() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+    let mentioned: Vec<_> = README
+        .split('`')
+        .filter(|code| code.starts_with("posts("))
+        .collect();
+    assert!(mentioned.len() >= 2, "{mentioned:?}");
+
+    for list in mentioned {
+        let answer = ann
+            .query(&format!("{{ {list} {{ nodes {{ id }} }} }}"))
+            .await;
+
+        assert!(answer.errors().is_empty(), "{list}: {:?}", answer.errors());
+    }
+}
