@@ -28,5 +28,6 @@ pub mod error;
 pub mod hashing;
 pub mod ids;
 pub mod input;
+pub mod rounds;
 pub mod terms;
 pub mod text;

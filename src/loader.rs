@@ -1,9 +1,8 @@
 //! Batches: what the items of a list ask for one by one is read with one statement.
 //!
-//! async-graphql polls all fields of one level before it polls any of them again. So a field notes its key, lets the
-//! executor have one round ([`tokio::task::yield_now`] wakes after the whole task was polled), and by then all its
-//! siblings have noted theirs: whoever comes first reads for all. The library's own `DataLoader` waits a millisecond
-//! and spawns a task for the same.
+//! All fields of one level are polled before any of them is polled again. So a field notes its key, waits for the next
+//! [round](crate::rounds), and by then all its siblings have noted theirs: whoever comes first reads for all. The library's
+//! own `DataLoader` waits a millisecond and spawns a task for the same.
 
 use std::{
     any::{Any, TypeId},
@@ -23,6 +22,7 @@ use crate::{
     access::Actor,
     app::App,
     error::{Error, Result},
+    rounds::Rounds,
 };
 
 /// Something that is read for many keys at once.
@@ -41,6 +41,8 @@ pub trait Batch: Send + Sync + 'static {
 /// The batches of one request, and how much text its answer holds.
 #[derive(Default)]
 pub struct Loaders {
+    /// What the answer is to be made in.
+    pub rounds: Rounds,
     gatherings: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     text: AtomicUsize,
 }
@@ -49,12 +51,12 @@ pub struct Loaders {
 struct Gathering<B: Batch>(Mutex<Waiting<B>>);
 
 impl<B: Batch> Gathering<B> {
-    /// Lets the executor go round until a round brings nothing new: of a long list it may poll only a part at a time.
-    async fn settled(&self) {
+    /// Lets rounds pass until one brings nothing new: of a long list the library may poll only a part at a time.
+    async fn settled(&self, rounds: &Rounds) {
         let mut noted = 0;
         loop {
             let before = noted;
-            tokio::task::yield_now().await;
+            rounds.next().await;
             noted = self.0.lock().len();
             if noted == 0 || noted == before {
                 return;
@@ -105,7 +107,7 @@ impl Loaders {
                 .entry(key.clone())
                 .or_default()
                 .push(reply);
-            gathering.settled().await;
+            gathering.settled(&self.rounds).await;
 
             let batch = std::mem::take(&mut *gathering.0.lock());
             if !batch.is_empty() {

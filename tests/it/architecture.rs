@@ -17,6 +17,7 @@ const FLOORS: [&[&str]; 9] = [
         "hashing",
         "ids",
         "input",
+        "rounds",
         "terms",
         "text",
     ],

@@ -212,10 +212,17 @@ impl Extension for Running {
         next: NextExecute<'_>,
     ) -> Response {
         let run = run(ctx);
-        if let Some(loaders) = ctx.data_opt::<Loaders>() {
-            loaders.begin_answer();
-        }
-        let answer = next.run(ctx, operation_name);
+        let loaders = ctx.data_opt::<Loaders>();
+        let answer = async {
+            let answer = next.run(ctx, operation_name);
+            match loaders {
+                Some(loaders) => {
+                    loaders.begin_answer();
+                    loaders.rounds.drive(answer).await
+                }
+                None => answer.await,
+            }
+        };
         let answer = match run {
             Some(run) => tokio::time::timeout(run.time, answer).await.ok(),
             None => Some(answer.await),
