@@ -15,6 +15,7 @@ pub mod access;
 pub mod app;
 pub mod context;
 pub mod loader;
+pub mod memory;
 
 pub mod bus;
 pub mod cache;

@@ -22,6 +22,7 @@ use crate::{
     access::Actor,
     app::App,
     error::{Error, Result},
+    memory::Memory,
     rounds::Rounds,
 };
 
@@ -29,6 +30,8 @@ use crate::{
 pub trait Batch: Send + Sync + 'static {
     type Key: Clone + Eq + Hash + Send + Sync + 'static;
     type Value: Clone + Send + Sync + 'static;
+    /// Whether other requests may have the values too, until something is committed. The actor must make no difference.
+    const IS_KEPT: bool = false;
 
     /// What `actor` may have of `keys`. Keys that lead to nothing are left out.
     fn load(
@@ -43,6 +46,7 @@ pub trait Batch: Send + Sync + 'static {
 pub struct Loaders {
     /// What the answer is to be made in.
     pub rounds: Rounds,
+    memory: Arc<Memory>,
     gatherings: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     text: AtomicUsize,
 }
@@ -69,6 +73,15 @@ type Reply<B> = oneshot::Sender<Result<Option<<B as Batch>::Value>>>;
 type Waiting<B> = HashMap<<B as Batch>::Key, Vec<Reply<B>>>;
 
 impl Loaders {
+    /// Loaders that share what they keep.
+    #[must_use]
+    pub fn with(memory: Arc<Memory>) -> Self {
+        Self {
+            memory,
+            ..Self::default()
+        }
+    }
+
     /// A new answer begins: the next event of a subscription.
     pub fn begin_answer(&self) {
         self.text.store(0, Ordering::Relaxed);
@@ -98,6 +111,11 @@ impl Loaders {
         actor: Actor,
         key: B::Key,
     ) -> Result<Option<B::Value>> {
+        let batch_type = TypeId::of::<B>();
+        let version = || app.db.version().filter(|_| B::IS_KEPT);
+        if let Some(value) = version().and_then(|now| self.memory.recall(batch_type, now, &key)) {
+            return Ok(Some(value));
+        }
         let gathering = self.gathering::<B>();
         loop {
             let (reply, answer) = oneshot::channel();
@@ -112,8 +130,11 @@ impl Loaders {
             let batch = std::mem::take(&mut *gathering.0.lock());
             if !batch.is_empty() {
                 // In a box, for one of many futures gets here.
-                let keys = batch.keys().cloned().collect();
+                let (version, keys) = (version(), batch.keys().cloned().collect());
                 let loaded = B::load(app, actor, keys).boxed().await;
+                if let (Some(version), Ok(values)) = (version, &loaded) {
+                    self.memory.keep(batch_type, version, values);
+                }
                 hand_out::<B>(batch, loaded);
             }
             // Outside of tokio's budget: with it, of more than 128 answers that come at once the last ones would wait

@@ -105,6 +105,10 @@ impl Rounds {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nobody shuts a test down, which waits for its tasks itself"
+)]
 mod tests {
     use std::{sync::atomic::AtomicUsize, time::Duration};
 

@@ -32,6 +32,17 @@ use crate::{
     error::{Error, Result, Violation},
 };
 
+/// A version of the data: another one with each commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version(u64);
+
+#[cfg(test)]
+impl Version {
+    pub(crate) fn of(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// A connection to either engine.
 pub enum Conn {
     Sqlite(SqliteConnection),
@@ -135,6 +146,16 @@ impl Db {
         match &self.0.engine {
             Engine::Sqlite(sqlite) => sqlite.write(work).await,
             Engine::Mysql(mysql) => mysql.write(work).boxed().await,
+        }
+    }
+
+    /// Which version the data is of: while it stays the same, what was read since is still so. `None` where other
+    /// programs commit too.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        match &self.0.engine {
+            Engine::Sqlite(sqlite) => Some(sqlite.version()),
+            Engine::Mysql(_) => None,
         }
     }
 

@@ -2,7 +2,11 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -10,7 +14,7 @@ use diesel::{Connection, RunQueryDsl, connection::SimpleConnection, sqlite::Sqli
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::{Conn, Statements, UNAVAILABLE, migrations};
+use super::{Conn, Statements, UNAVAILABLE, Version, migrations};
 use crate::{
     config::{Config, Fault, Synchronous},
     error::{Error, Result},
@@ -30,6 +34,8 @@ const GROUP_TIME: Duration = Duration::from_millis(5);
 pub(super) struct Sqlite {
     jobs: mpsc::Sender<Job>,
     readers: Arc<Readers>,
+    /// How many groups were committed.
+    commits: Arc<AtomicU64>,
 }
 
 struct Readers {
@@ -97,11 +103,23 @@ impl Sqlite {
         });
 
         let (jobs, queue) = mpsc::channel();
+        let commits = Arc::<AtomicU64>::default();
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || write_until_closed(Conn::Sqlite(writer), &queue))
+            .spawn({
+                let commits = Arc::clone(&commits);
+                move || write_until_closed(Conn::Sqlite(writer), &queue, &commits)
+            })
             .map_err(|e| fault(format!("cannot start the thread that writes: {e}")))?;
-        Ok(Self { jobs, readers })
+        Ok(Self {
+            jobs,
+            readers,
+            commits,
+        })
+    }
+
+    pub(super) fn version(&self) -> Version {
+        Version(self.commits.load(Ordering::SeqCst))
     }
 
     pub(super) async fn read<T: Send + 'static>(
@@ -197,14 +215,14 @@ pub(super) fn run_guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
         .unwrap_or_else(|_| Err(Error::internal("a panic inside a transaction")))
 }
 
-fn write_until_closed(mut conn: Conn, queue: &mpsc::Receiver<Job>) {
+fn write_until_closed(mut conn: Conn, queue: &mpsc::Receiver<Job>, commits: &AtomicU64) {
     while let Ok(first) = queue.recv() {
-        write_group(&mut conn, first, queue);
+        write_group(&mut conn, first, queue, commits);
     }
 }
 
 /// Begins a transaction, runs `first` and what else waits, commits, and only then answers.
-fn write_group(conn: &mut Conn, first: Job, queue: &mpsc::Receiver<Job>) {
+fn write_group(conn: &mut Conn, first: Job, queue: &mpsc::Receiver<Job>, commits: &AtomicU64) {
     if let Err(error) = execute(conn, "BEGIN IMMEDIATE") {
         // Running it would write outside a transaction; dropping it answers UNAVAILABLE.
         tracing::error!(%error, "cannot begin to write");
@@ -225,7 +243,10 @@ fn write_group(conn: &mut Conn, first: Job, queue: &mpsc::Receiver<Job>) {
         let room = answers.len() < GROUP_SIZE && begun.elapsed() < GROUP_TIME;
         next = if room { queue.try_recv().ok() } else { None };
     }
-    match execute(conn, "COMMIT") {
+    let outcome = execute(conn, "COMMIT");
+    // Before anybody hears of it: who then reads must not be given what was kept from before.
+    commits.fetch_add(1, Ordering::SeqCst);
+    match outcome {
         Ok(()) => answers.into_iter().for_each(|answer| answer(Ok(()))),
         Err(error) => {
             tracing::error!(%error, "a commit failed");

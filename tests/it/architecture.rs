@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 9] = [
     &["db", "cache", "bus"],
     &["access"],
     &["app"],
-    &["loader", "context"],
+    &["loader", "memory", "context"],
     &["*"],
     &["*::store", "*::live", "*::jobs"],
     &["*::graphql"],

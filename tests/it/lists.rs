@@ -24,12 +24,9 @@ async fn village(boards: usize) -> (Arc<TestApp>, Client, Client) {
 }
 
 async fn statements(app: &TestApp, client: &Client, document: &str) -> (u64, Value) {
-    app.app.rights.forget_all();
+    app.forget().await;
     let before = app.app.db.statements();
-    // In a task, as a server runs it: outside of one the runtime does not wait until all of a level has been polled.
-    let (client, document) = (client.clone(), document.to_owned());
-    let answer = tokio::spawn(async move { client.query(&document).await });
-    let answer = answer.await.unwrap();
+    let answer = client.query(document).await;
     (app.app.db.statements() - before, answer.data().clone())
 }
 

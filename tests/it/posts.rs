@@ -1,6 +1,9 @@
 //! Posts: writing, reading, changing, deleting; pages, counters, and how few statements a list takes.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use serde_json::{Value, json};
 
@@ -480,8 +483,7 @@ async fn a_list_takes_the_same_few_statements_at_any_length() {
             "{{ posts(first: {size}) {{ nodes {{ id title author {{ name }} board {{ name }} commentCount }} \
              pageInfo {{ hasNextPage endCursor }} }} }}"
         );
-        // So that the session is asked for again.
-        app.app.rights.forget_all();
+        app.forget().await;
         let before = app.app.db.statements();
 
         let answer = ann.query(&document).await;
@@ -508,15 +510,55 @@ async fn the_contents_and_last_posts_of_a_list_take_a_statement_each() {
         ann.post_on(&board, &format!("{n}")).await;
     }
     let count = async |document: &str| {
-        ann.query(document).await.data();
+        app.forget().await;
         let before = app.app.db.statements();
         ann.query(document).await.data();
         app.app.db.statements() - before
     };
 
-    assert_eq!(count("{ posts { nodes { content } } }").await, 2);
+    assert_eq!(count("{ posts { nodes { content } } }").await, 3);
     assert_eq!(
         count("{ boards { nodes { lastPost { title author { name } } } } }").await,
-        4
+        5
     );
+}
+
+/// Authors are kept between requests until something is committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_author_is_seen_by_whoever_asks_after_the_answer() {
+    let (_app, admin, ann, ben, board) = yard().await;
+    let post = ann.post_on(&board, "post").await;
+    let names = format!("{{ post(id: \"{post}\") {{ author {{ name }} board {{ name }} }} }}");
+    let is_over = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let (ben, names, is_over) = (ben.clone(), names.clone(), Arc::clone(&is_over));
+            tokio::spawn(async move {
+                while !is_over.load(Ordering::SeqCst) {
+                    ben.query(&names).await.text("post.author.name");
+                }
+            })
+        })
+        .collect();
+
+    for n in 0..40 {
+        let name = format!("ann{n}");
+        let input = json!({ "id": ann.id, "name": name });
+        ann.mutate("updateUser", input, "user { name }")
+            .await
+            .data();
+        assert_eq!(ben.query(&names).await.text("post.author.name"), name);
+
+        let input = json!({ "id": board, "name": name });
+        admin
+            .mutate("updateBoard", input, "board { name }")
+            .await
+            .data();
+        assert_eq!(ann.query(&names).await.text("post.board.name"), name);
+    }
+
+    is_over.store(true, Ordering::SeqCst);
+    for reader in readers {
+        reader.await.unwrap();
+    }
 }

@@ -34,6 +34,7 @@ pub struct UserById;
 impl Batch for UserById {
     type Key = UserId;
     type Value = User;
+    const IS_KEPT: bool = true;
 
     async fn load(app: &App, _: Actor, ids: Vec<UserId>) -> Result<HashMap<UserId, User>> {
         app.db

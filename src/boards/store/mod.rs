@@ -81,6 +81,7 @@ pub struct BoardOfReadable;
 impl Batch for BoardOfReadable {
     type Key = BoardId;
     type Value = Board;
+    const IS_KEPT: bool = true;
 
     async fn load(app: &App, _: Actor, ids: Vec<BoardId>) -> Result<HashMap<BoardId, Board>> {
         app.db

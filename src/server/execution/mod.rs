@@ -40,6 +40,7 @@ use crate::{
     config::Limits,
     error::{Error, Result},
     loader::Loaders,
+    memory::Memory,
 };
 
 pub use self::{answer::refusal, extension::Execution};
@@ -91,7 +92,11 @@ impl<E: Executor> Engine<E> {
     pub fn new(executor: E, app: App, rights: Arc<dyn Rights>) -> Self {
         let limits = app.config.limits.clone();
         let introspection = app.config.introspection.is_on();
-        let equip = move |request: Request| request.data(app.clone()).data(Loaders::default());
+        let memory = Arc::<Memory>::default();
+        let equip = move |request: Request| {
+            let loaders = Loaders::with(Arc::clone(&memory));
+            request.data(app.clone()).data(loaders)
+        };
         Self::with(executor, limits, introspection, rights, Box::new(equip))
     }
 

@@ -132,6 +132,12 @@ impl TestApp {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
+    /// Nothing that was read before is known any more.
+    pub async fn forget(&self) {
+        self.app.rights.forget_all();
+        self.app.db.write(|_| Ok(())).await.unwrap();
+    }
+
     /// All rows of all tables, to see that nothing has changed.
     pub async fn rows(&self) -> Vec<String> {
         database::rows(&self.app).await

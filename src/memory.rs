@@ -1,0 +1,157 @@
+//! Memory: what batches have read since the last commit, for whoever asks next.
+//!
+//! Lists name the same few authors and boards over and over. Nothing has to be told when something changes: a commit makes
+//! all of it void, before the commit is answered.
+
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    hash::Hash,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::db::Version;
+
+/// Values of one batch. Beyond them all are forgotten.
+const MOST: usize = 10_000;
+
+/// Commits of another program, as of `madang create-admin` beside a server, make nothing void; this does.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// What was read, of all batches.
+#[derive(Default)]
+pub struct Memory(Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+
+/// What was read of one batch.
+struct Kept<K, V>(RwLock<Option<Since<K, V>>>);
+
+struct Since<K, V> {
+    version: Version,
+    began: Instant,
+    values: HashMap<K, V>,
+}
+
+impl<K, V> Since<K, V> {
+    fn is_of(&self, version: Version) -> bool {
+        self.version == version && self.began.elapsed() < LONGEST
+    }
+}
+
+impl Memory {
+    /// The value of `key` in a batch, if it was read at this version of the database.
+    pub fn recall<K, V>(&self, batch: TypeId, version: Version, key: &K) -> Option<V>
+    where
+        K: Clone + Eq + Hash + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        let kept = self.kept::<K, V>(batch);
+        let since = kept.0.read();
+        let since = since.as_ref().filter(|since| since.is_of(version))?;
+        since.values.get(key).cloned()
+    }
+
+    /// Keeps what was read. The version is that from before the read began: what was committed meanwhile may be missing.
+    pub fn keep<K, V>(&self, batch: TypeId, version: Version, values: &HashMap<K, V>)
+    where
+        K: Clone + Eq + Hash + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        let kept = self.kept::<K, V>(batch);
+        let mut since = kept.0.write();
+        let has_room = |since: &Since<K, V>| since.values.len() + values.len() <= MOST;
+        let since = match &mut *since {
+            Some(since) if since.is_of(version) && has_room(since) => since,
+            other => other.insert(Since {
+                version,
+                began: Instant::now(),
+                values: HashMap::new(),
+            }),
+        };
+        let values = values.iter().take(MOST);
+        let values = values.map(|(key, value)| (key.clone(), value.clone()));
+        since.values.extend(values);
+    }
+
+    fn kept<K, V>(&self, batch: TypeId) -> Arc<Kept<K, V>>
+    where
+        K: Send + Sync + 'static,
+        V: Send + Sync + 'static,
+    {
+        let mut all = self.0.lock();
+        let entry = all
+            .entry(batch)
+            .or_insert_with(|| Arc::new(Kept::<K, V>(RwLock::default())));
+        Arc::clone(entry)
+            .downcast()
+            .unwrap_or_else(|_| unreachable!("a batch has keys and values of one type"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BATCH: TypeId = TypeId::of::<u8>();
+
+    fn doubled(keys: std::ops::Range<usize>) -> HashMap<usize, usize> {
+        keys.map(|key| (key, key * 2)).collect()
+    }
+
+    #[test]
+    fn another_version_makes_it_void() {
+        let (memory, versions) = (Memory::default(), [1, 2].map(Version::of));
+
+        memory.keep(BATCH, versions[0], &doubled(0..3));
+
+        assert_eq!(
+            memory.recall::<usize, usize>(BATCH, versions[0], &2),
+            Some(4)
+        );
+        assert_eq!(memory.recall::<usize, usize>(BATCH, versions[0], &3), None);
+        assert_eq!(memory.recall::<usize, usize>(BATCH, versions[1], &2), None);
+        memory.keep(BATCH, versions[1], &doubled(5..6));
+        assert_eq!(memory.recall::<usize, usize>(BATCH, versions[1], &2), None);
+        assert_eq!(
+            memory.recall::<usize, usize>(BATCH, versions[1], &5),
+            Some(10)
+        );
+    }
+
+    #[test]
+    fn it_is_bounded() {
+        let (memory, version) = (Memory::default(), Version::of(1));
+        let size = || {
+            memory
+                .kept::<usize, usize>(BATCH)
+                .0
+                .read()
+                .as_ref()
+                .unwrap()
+                .values
+                .len()
+        };
+
+        for tenth in 0..25 {
+            let first = tenth * MOST / 10;
+            memory.keep(BATCH, version, &doubled(first..first + MOST / 10));
+            assert!(size() <= MOST);
+        }
+        memory.keep(BATCH, version, &doubled(0..MOST * 2));
+
+        assert_eq!(size(), MOST);
+    }
+
+    #[test]
+    fn it_is_short() {
+        let (memory, version) = (Memory::default(), Version::of(1));
+        memory.keep(BATCH, version, &doubled(0..1));
+        if let Some(since) = &mut *memory.kept::<usize, usize>(BATCH).0.write() {
+            since.began = Instant::now().checked_sub(LONGEST).unwrap();
+        }
+
+        assert_eq!(memory.recall::<usize, usize>(BATCH, version, &0), None);
+    }
+}
