@@ -21,6 +21,7 @@ pub mod bus;
 pub mod cache;
 pub mod db;
 
+pub mod by_type;
 pub mod clock;
 pub mod config;
 pub mod connection;

@@ -5,7 +5,7 @@
 //! own `DataLoader` waits a millisecond and spawns a task for the same.
 
 use std::{
-    any::{Any, TypeId},
+    any::TypeId,
     collections::HashMap,
     hash::Hash,
     sync::{
@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use crate::{
     access::Actor,
     app::App,
+    by_type::ByType,
     error::{Error, Result},
     memory::Memory,
     rounds::Rounds,
@@ -47,12 +48,18 @@ pub struct Loaders {
     /// What the answer is to be made in.
     pub rounds: Rounds,
     memory: Arc<Memory>,
-    gatherings: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+    gatherings: ByType,
     text: AtomicUsize,
 }
 
 /// What gathers until it is read.
 struct Gathering<B: Batch>(Mutex<Waiting<B>>);
+
+impl<B: Batch> Default for Gathering<B> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
 
 impl<B: Batch> Gathering<B> {
     /// Lets rounds pass until one brings nothing new: of a long list the library may poll only a part at a time.
@@ -116,7 +123,7 @@ impl Loaders {
         if let Some(value) = version().and_then(|now| self.memory.recall(batch_type, now, &key)) {
             return Ok(Some(value));
         }
-        let gathering = self.gathering::<B>();
+        let gathering = self.gatherings.of::<Gathering<B>>(batch_type);
         loop {
             let (reply, answer) = oneshot::channel();
             gathering
@@ -144,16 +151,6 @@ impl Loaders {
                 return answer;
             }
         }
-    }
-
-    fn gathering<B: Batch>(&self) -> Arc<Gathering<B>> {
-        let mut all = self.gatherings.lock();
-        let entry = all
-            .entry(TypeId::of::<B>())
-            .or_insert_with(|| Arc::new(Gathering::<B>(Mutex::default())));
-        Arc::clone(entry)
-            .downcast()
-            .unwrap_or_else(|_| unreachable!("the key is the type"))
     }
 }
 

@@ -4,16 +4,15 @@
 //! all of it void, before the commit is answered.
 
 use std::{
-    any::{Any, TypeId},
+    any::TypeId,
     collections::HashMap,
     hash::Hash,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
-use crate::db::Version;
+use crate::{by_type::ByType, db::Version};
 
 /// Values of one batch. Beyond them all are forgotten.
 const MOST: usize = 10_000;
@@ -23,10 +22,10 @@ const LONGEST: Duration = Duration::from_secs(1);
 
 /// What was read, of all batches.
 #[derive(Default)]
-pub struct Memory(Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+pub struct Memory(ByType);
 
 /// What was read of one batch.
-struct Kept<K, V>(RwLock<Option<Since<K, V>>>);
+type Kept<K, V> = RwLock<Option<Since<K, V>>>;
 
 struct Since<K, V> {
     version: Version,
@@ -47,8 +46,8 @@ impl Memory {
         K: Clone + Eq + Hash + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
     {
-        let kept = self.kept::<K, V>(batch);
-        let since = kept.0.read();
+        let kept = self.0.of::<Kept<K, V>>(batch);
+        let since = kept.read();
         let since = since.as_ref().filter(|since| since.is_of(version))?;
         since.values.get(key).cloned()
     }
@@ -59,8 +58,8 @@ impl Memory {
         K: Clone + Eq + Hash + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
     {
-        let kept = self.kept::<K, V>(batch);
-        let mut since = kept.0.write();
+        let kept = self.0.of::<Kept<K, V>>(batch);
+        let mut since = kept.write();
         let has_room = |since: &Since<K, V>| since.values.len() + values.len() <= MOST;
         let since = match &mut *since {
             Some(since) if since.is_of(version) && has_room(since) => since,
@@ -73,20 +72,6 @@ impl Memory {
         let values = values.iter().take(MOST);
         let values = values.map(|(key, value)| (key.clone(), value.clone()));
         since.values.extend(values);
-    }
-
-    fn kept<K, V>(&self, batch: TypeId) -> Arc<Kept<K, V>>
-    where
-        K: Send + Sync + 'static,
-        V: Send + Sync + 'static,
-    {
-        let mut all = self.0.lock();
-        let entry = all
-            .entry(batch)
-            .or_insert_with(|| Arc::new(Kept::<K, V>(RwLock::default())));
-        Arc::clone(entry)
-            .downcast()
-            .unwrap_or_else(|_| unreachable!("a batch has keys and values of one type"))
     }
 }
 
@@ -125,8 +110,8 @@ mod tests {
         let (memory, version) = (Memory::default(), Version::of(1));
         let size = || {
             memory
-                .kept::<usize, usize>(BATCH)
                 .0
+                .of::<Kept<usize, usize>>(BATCH)
                 .read()
                 .as_ref()
                 .unwrap()
@@ -148,7 +133,7 @@ mod tests {
     fn it_is_short() {
         let (memory, version) = (Memory::default(), Version::of(1));
         memory.keep(BATCH, version, &doubled(0..1));
-        if let Some(since) = &mut *memory.kept::<usize, usize>(BATCH).0.write() {
+        if let Some(since) = &mut *memory.0.of::<Kept<usize, usize>>(BATCH).write() {
             since.began = Instant::now().checked_sub(LONGEST).unwrap();
         }
 

@@ -26,6 +26,7 @@ use crate::{
 pub fn readers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from) + 1
 }
+
 /// A group commit takes no more members than this, nor waits longer than [`GROUP_TIME`] for them: the first one waits
 /// for the last one's work.
 const GROUP_SIZE: usize = 64;
@@ -33,7 +34,7 @@ const GROUP_TIME: Duration = Duration::from_millis(5);
 
 pub(super) struct Sqlite {
     jobs: mpsc::Sender<Job>,
-    readers: Arc<Readers>,
+    readers: Readers,
     /// How many groups were committed.
     commits: Arc<AtomicU64>,
 }
@@ -97,10 +98,10 @@ impl Sqlite {
             statements.watch(&mut reader);
             idle.push(Conn::Sqlite(reader));
         }
-        let readers = Arc::new(Readers {
+        let readers = Readers {
             idle: Mutex::new(idle),
             free: Semaphore::new(count),
-        });
+        };
 
         let (jobs, queue) = mpsc::channel();
         let commits = Arc::<AtomicU64>::default();
@@ -126,18 +127,14 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let readers = Arc::clone(&self.readers);
-        let permit = readers.free.acquire().await.map_err(Error::internal)?;
-        permit.forget();
-        // From here on the connection's way back is the guard's business, whatever becomes of the waiting future.
-        let mut lent = Lent {
-            conn: readers.idle.lock().pop(),
-            readers: Arc::clone(&readers),
-        };
-        match &mut lent.conn {
-            Some(conn) => run_guarded(|| work(conn)),
-            None => Err(UNAVAILABLE),
-        }
+        let free = self.readers.free.acquire();
+        let _permit = free.await.map_err(Error::internal)?;
+        // Nothing below waits or unwinds, so the connection comes back.
+        let idle = self.readers.idle.lock().pop();
+        let mut conn = idle.ok_or(UNAVAILABLE)?;
+        let outcome = run_guarded(|| work(&mut conn));
+        self.readers.idle.lock().push(conn);
+        outcome
     }
 
     pub(super) async fn write<T: Send + 'static>(
@@ -162,21 +159,6 @@ impl Sqlite {
         });
         self.jobs.send(job).map_err(|_| UNAVAILABLE)?;
         answer.await.map_err(|_| UNAVAILABLE)?
-    }
-}
-
-/// A reader that goes back when this is dropped.
-struct Lent {
-    conn: Option<Conn>,
-    readers: Arc<Readers>,
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if let Some(conn) = self.conn.take() {
-            self.readers.idle.lock().push(conn);
-        }
-        self.readers.free.add_permits(1);
     }
 }
 
@@ -212,7 +194,7 @@ fn connect(path: &Path, pragmas: &str) -> Result<SqliteConnection, Box<dyn std::
 /// Runs `work`; a panic becomes an error, and the savepoint around it takes back what it did.
 pub(super) fn run_guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(Error::internal("a panic inside a transaction")))
+        .unwrap_or_else(|_| Err(Error::internal("a store panicked")))
 }
 
 fn write_until_closed(mut conn: Conn, queue: &mpsc::Receiver<Job>, commits: &AtomicU64) {

@@ -1,0 +1,24 @@
+//! One value of each type that is asked for.
+
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+/// Values by a type's key, each made when it is first asked for.
+#[derive(Default)]
+pub struct ByType(Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+
+impl ByType {
+    /// The value under `key`, under which nobody keeps values of another type.
+    pub fn of<T: Default + Send + Sync + 'static>(&self, key: TypeId) -> Arc<T> {
+        let mut all = self.0.lock();
+        let value = all.entry(key).or_insert_with(|| Arc::<T>::default());
+        Arc::clone(value)
+            .downcast()
+            .unwrap_or_else(|_| unreachable!("a key stands for one type"))
+    }
+}
