@@ -1,10 +1,16 @@
 //! Publish and subscribe between the tasks of one server and, with Redis, between servers. A message is a hint to look,
 //! never the news itself: losing one delays, it loses nothing.
+//!
+//! A topic begins with its first listener and ends with its last one. Its messages are kept once, however many listen, and
+//! only until all listeners have heard them; a listener that falls too far behind is told so, and costs no other anything.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
-use tokio::sync::broadcast;
+use tokio::sync::Notify;
 
 /// What is said, and about what. Whoever gets a message reads the store for what has become of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,15 +30,16 @@ pub enum Topic {
 /// A message: the UUID of what it is about.
 pub type Message = uuid::Uuid;
 
-/// How many messages a slow listener may fall behind before it is told that it missed some.
-const BACKLOG: usize = 1_024;
+/// How many messages a listener may fall behind before it is told that it missed some. A topic keeps no more than these:
+/// 384 KiB at most.
+pub const BACKLOG: usize = 16 << 10;
 
 /// The port. Cheap to clone.
 #[derive(Clone)]
 pub struct Bus(Arc<Inner>);
 
 enum Inner {
-    InProcess(Mutex<HashMap<Topic, broadcast::Sender<Message>>>),
+    InProcess(Mutex<HashMap<Topic, Arc<Channel>>>),
 }
 
 /// What a listener hears.
@@ -43,8 +50,79 @@ pub enum Heard {
     Missed,
 }
 
-/// A subscription to one topic.
-pub struct Listener(broadcast::Receiver<Message>);
+/// A subscription to one topic. The topic ends when its last listener is dropped.
+pub struct Listener {
+    bus: Bus,
+    topic: Topic,
+    channel: Arc<Channel>,
+    /// Number of the next message to hear.
+    next: u64,
+}
+
+/// What the listeners of one topic share.
+#[derive(Default)]
+struct Channel {
+    backlog: Mutex<Backlog>,
+    published: Notify,
+}
+
+#[derive(Default)]
+struct Backlog {
+    listeners: usize,
+    /// Number of the oldest message that is kept.
+    first: u64,
+    /// Messages in the order of their numbers, each with how many listeners have yet to hear it.
+    kept: VecDeque<(Message, usize)>,
+}
+
+impl Backlog {
+    /// Number of the message that will be published next.
+    fn end(&self) -> u64 {
+        self.first + self.kept.len() as u64
+    }
+
+    fn push(&mut self, message: Message) {
+        if self.kept.len() >= BACKLOG {
+            self.kept.pop_front();
+            self.first += 1;
+        }
+        self.kept.push_back((message, self.listeners));
+    }
+
+    /// What a listener hears whose next message is `next`, if there is anything yet, and what is next then.
+    fn hear(&mut self, next: u64) -> Option<(Heard, u64)> {
+        if next < self.first {
+            self.pass(self.first);
+            return Some((Heard::Missed, self.end()));
+        }
+        let at = usize::try_from(next - self.first).ok()?;
+        let (message, unheard) = self.kept.get_mut(at)?;
+        *unheard -= 1;
+        let message = *message;
+        self.forget();
+        Some((Heard::Message(message), next + 1))
+    }
+
+    /// Counts everything from `next` on as heard by one listener.
+    fn pass(&mut self, next: u64) {
+        let heard = usize::try_from(next.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        for (_, unheard) in self.kept.iter_mut().skip(heard) {
+            *unheard -= 1;
+        }
+        self.forget();
+    }
+
+    /// Drops what all have heard, and the room that a burst took.
+    fn forget(&mut self) {
+        while self.kept.front().is_some_and(|(_, unheard)| *unheard == 0) {
+            self.kept.pop_front();
+            self.first += 1;
+        }
+        if self.kept.is_empty() {
+            self.kept.shrink_to(16);
+        }
+    }
+}
 
 impl Bus {
     /// A bus within this process.
@@ -56,36 +134,75 @@ impl Bus {
     /// Tells all who listen to `topic` now.
     pub fn publish(&self, topic: Topic, message: Message) {
         let Inner::InProcess(topics) = &*self.0;
-        let mut topics = topics.lock();
-        let heard = topics
-            .get(&topic)
-            .is_some_and(|sender| sender.send(message).is_ok());
-        if !heard {
-            topics.remove(&topic);
-        }
+        let Some(channel) = topics.lock().get(&topic).cloned() else {
+            return;
+        };
+        channel.backlog.lock().push(message);
+        channel.published.notify_waiters();
     }
 
     /// Hears what is published from now on.
     #[must_use]
     pub fn listen(&self, topic: Topic) -> Listener {
         let Inner::InProcess(topics) = &*self.0;
-        Listener(
-            topics
-                .lock()
-                .entry(topic)
-                .or_insert_with(|| broadcast::channel(BACKLOG).0)
-                .subscribe(),
-        )
+        let mut topics = topics.lock();
+        let channel = Arc::clone(topics.entry(topic).or_default());
+        // Still under the lock of all topics, so that the last listener of before cannot end the topic meanwhile.
+        let next = {
+            let mut backlog = channel.backlog.lock();
+            backlog.listeners += 1;
+            backlog.end()
+        };
+        Listener {
+            bus: self.clone(),
+            topic,
+            channel,
+            next,
+        }
+    }
+
+    /// How many topics have listeners.
+    #[must_use]
+    pub fn topics(&self) -> usize {
+        let Inner::InProcess(topics) = &*self.0;
+        topics.lock().len()
+    }
+
+    /// How many messages are kept, since somebody has yet to hear them.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        let Inner::InProcess(topics) = &*self.0;
+        let topics = topics.lock();
+        topics.values().map(|c| c.backlog.lock().kept.len()).sum()
     }
 }
 
 impl Listener {
-    /// The next message. `None` once the bus is gone. Safe to drop while waiting.
-    pub async fn next(&mut self) -> Option<Heard> {
-        match self.0.recv().await {
-            Ok(message) => Some(Heard::Message(message)),
-            Err(broadcast::error::RecvError::Lagged(_)) => Some(Heard::Missed),
-            Err(broadcast::error::RecvError::Closed) => None,
+    /// The next message. Safe to drop while waiting.
+    pub async fn next(&mut self) -> Heard {
+        loop {
+            let published = self.channel.published.notified();
+            // Made before looking: it hears of what is published after the look.
+            if let Some((heard, next)) = self.channel.backlog.lock().hear(self.next) {
+                self.next = next;
+                return heard;
+            }
+            published.await;
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let Inner::InProcess(topics) = &*self.bus.0;
+        let mut topics = topics.lock();
+        let mut backlog = self.channel.backlog.lock();
+        backlog.pass(self.next);
+        backlog.listeners -= 1;
+        if backlog.listeners == 0
+            && let Entry::Occupied(topic) = topics.entry(self.topic)
+        {
+            topic.remove();
         }
     }
 }
@@ -95,35 +212,110 @@ mod tests {
     use super::*;
     use uuid::Uuid;
 
-    #[tokio::test]
-    async fn a_listener_hears_its_topic_in_order_from_when_it_began() {
-        let bus = Bus::in_process();
-        bus.publish(Topic::Rights, Uuid::from_u128(1));
-        let mut listener = bus.listen(Topic::Rights);
+    fn message(number: usize) -> Message {
+        Uuid::from_u128(number as u128)
+    }
 
-        bus.publish(Topic::Boards, Uuid::from_u128(2));
-        bus.publish(Topic::Rights, Uuid::from_u128(3));
-        bus.publish(Topic::Rights, Uuid::from_u128(4));
-
-        assert_eq!(
-            listener.next().await,
-            Some(Heard::Message(Uuid::from_u128(3)))
-        );
-        assert_eq!(
-            listener.next().await,
-            Some(Heard::Message(Uuid::from_u128(4)))
-        );
+    /// All that `listener` hears without waiting.
+    async fn heard(listener: &mut Listener) -> Vec<Heard> {
+        let mut all = Vec::new();
+        while let Ok(heard) = tokio::time::timeout(std::time::Duration::ZERO, listener.next()).await
+        {
+            all.push(heard);
+        }
+        all
     }
 
     #[tokio::test]
-    async fn who_is_too_slow_is_told_so() {
+    async fn a_listener_hears_its_topic_in_order_from_when_it_began() {
         let bus = Bus::in_process();
+        let _earlier = bus.listen(Topic::Rights);
+        bus.publish(Topic::Rights, message(1));
         let mut listener = bus.listen(Topic::Rights);
 
-        for n in 0..=BACKLOG as u128 {
-            bus.publish(Topic::Rights, Uuid::from_u128(n));
+        bus.publish(Topic::Boards, message(2));
+        bus.publish(Topic::Rights, message(3));
+        bus.publish(Topic::Rights, message(4));
+
+        assert_eq!(listener.next().await, Heard::Message(message(3)));
+        assert_eq!(listener.next().await, Heard::Message(message(4)));
+    }
+
+    #[tokio::test]
+    async fn a_stalled_listener_is_told_so_and_costs_no_other_a_message() {
+        let bus = Bus::in_process();
+        let (mut stalled, mut healthy) = (bus.listen(Topic::Rights), bus.listen(Topic::Rights));
+
+        for n in 0..=BACKLOG {
+            bus.publish(Topic::Rights, message(n));
+            assert_eq!(healthy.next().await, Heard::Message(message(n)));
         }
 
-        assert_eq!(listener.next().await, Some(Heard::Missed));
+        assert_eq!(bus.kept(), BACKLOG);
+        assert_eq!(heard(&mut stalled).await, [Heard::Missed]);
+        assert_eq!(bus.kept(), 0);
+        bus.publish(Topic::Rights, message(7));
+        for listener in [&mut stalled, &mut healthy] {
+            assert_eq!(heard(listener).await, [Heard::Message(message(7))]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_topic_ends_with_its_last_listener_and_a_message_with_the_last_that_hears_it() {
+        let bus = Bus::in_process();
+        for n in 0..1_000 {
+            drop(bus.listen(Topic::Post(message(n))));
+        }
+        assert_eq!(bus.topics(), 0);
+
+        let (mut one, other) = (bus.listen(Topic::Boards), bus.listen(Topic::Boards));
+        (0..5).for_each(|n| bus.publish(Topic::Boards, message(n)));
+        assert_eq!(one.next().await, Heard::Message(message(0)));
+        let late = bus.listen(Topic::Boards);
+        bus.publish(Topic::Boards, message(5));
+        assert_eq!(bus.kept(), 6);
+        drop(other);
+        assert_eq!(bus.kept(), 5);
+        assert_eq!(heard(&mut one).await.len(), 5);
+        assert_eq!(bus.kept(), 1);
+
+        drop((one, late));
+
+        assert_eq!((bus.topics(), bus.kept()), (0, 0));
+        // Nobody listens, so nothing is kept.
+        bus.publish(Topic::Boards, message(6));
+        assert_eq!((bus.topics(), bus.kept()), (0, 0));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nobody shuts a test down, which waits for its tasks itself"
+    )]
+    async fn nothing_is_missed_between_a_look_and_a_wait() {
+        let bus = Bus::in_process();
+        let listening: Vec<_> = (0..8)
+            .map(|_| {
+                let mut listener = bus.listen(Topic::Boards);
+                tokio::spawn(async move {
+                    for n in 0..2_000 {
+                        assert_eq!(listener.next().await, Heard::Message(message(n)));
+                    }
+                })
+            })
+            .collect();
+
+        for n in 0..2_000 {
+            bus.publish(Topic::Boards, message(n));
+            if n % 64 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+
+        for listener in listening {
+            let ended = tokio::time::timeout(std::time::Duration::from_secs(20), listener).await;
+            ended.expect("in time").expect("no panic");
+        }
+        assert_eq!((bus.topics(), bus.kept()), (0, 0));
     }
 }

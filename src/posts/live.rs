@@ -40,8 +40,8 @@ struct Watch<R> {
     rights: Listener,
 }
 
-/// What is added to `place` from now on and as far as `read` finds it for the caller. Ends with an error when the right to
-/// read the place ends.
+/// What is added to `place` from now on and as far as `read` finds it for the caller. Nothing is left out in silence: the
+/// stream ends with an error when the right to read the place ends, and with `RESYNC_REQUIRED` when additions were missed.
 ///
 /// # Errors
 /// `NOT_FOUND` when the caller may not read the place.
@@ -59,7 +59,9 @@ where
         Place::Board(board) => (Topic::PostsOf(board.uuid()), Uuid::nil()),
         Place::Post(post) => (Topic::CommentsOf(post.uuid()), post.uuid()),
     };
-    // Listening comes first: what changes after the check must be heard.
+    // Callers without the right begin no topic.
+    check(&app, caller.actor(), place).await?;
+    // Once more after listening has begun: what changes after this check is heard.
     let (additions, posts, boards, rights) = (
         app.bus.listen(additions),
         app.bus.listen(Topic::Post(post)),
@@ -80,7 +82,7 @@ where
     };
     Ok(stream::unfold(Some(watch), |watch| async {
         let mut watch = watch?;
-        match watch.next().await? {
+        match watch.next().await {
             Ok(item) => Some((Ok(item), Some(watch))),
             Err(error) => Some((Err(error), None)),
         }
@@ -100,33 +102,33 @@ where
     R: Fn(App, Actor, Uuid) -> F,
     F: Future<Output = Result<T>>,
 {
-    /// What is added next; an error when the right has ended; nothing when the bus is gone.
-    async fn next(&mut self) -> Option<Result<T>> {
+    /// What is added next; an error when the right has ended or additions were missed.
+    async fn next(&mut self) -> Result<T> {
         loop {
             let may_have_ended = tokio::select! {
-                heard = self.additions.next() => {
-                    // Additions are not replayed, so what was missed is missed: readers refetch.
-                    if let Heard::Message(id) = heard? {
+                heard = self.additions.next() => match heard {
+                    Heard::Message(id) => {
                         match (self.read)(self.app.clone(), self.caller.actor(), id).await {
-                            Ok(item) => return Some(Ok(item)),
-                            Err(Error::NotFound) => {}
-                            Err(error) => return Some(Err(error)),
+                            // Not for this reader, or gone again.
+                            Err(Error::NotFound) => false,
+                            done => return done,
                         }
                     }
-                    false
-                }
-                heard = self.posts.next() => { heard?; true }
-                heard = self.boards.next() => match heard? {
+                    // Additions are not replayed: clients load the list anew and subscribe again.
+                    Heard::Missed => return Err(Error::ResyncRequired),
+                },
+                _ = self.posts.next() => true,
+                heard = self.boards.next() => match heard {
                     Heard::Message(board) => board == self.board.uuid(),
                     Heard::Missed => true,
                 },
-                heard = self.rights.next() => match heard? {
+                heard = self.rights.next() => match heard {
                     Heard::Message(user) => self.caller.actor().id().is_some_and(|id| id.uuid() == user),
                     Heard::Missed => true,
                 },
             };
-            if may_have_ended && let Err(error) = self.check_again().await {
-                return Some(Err(error));
+            if may_have_ended {
+                self.check_again().await?;
             }
         }
     }

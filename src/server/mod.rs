@@ -203,8 +203,8 @@ async fn flush_views(app: &App) {
 /// Forgets what was remembered of users whose rights have changed on another server.
 async fn forget_changed_rights(app: App) {
     let mut changes = app.bus.listen(Topic::Rights);
-    while let Some(heard) = changes.next().await {
-        match heard {
+    loop {
+        match changes.next().await {
             Heard::Message(user) => app.rights.forget(UserId::from_uuid(user)),
             Heard::Missed => app.rights.forget_all(),
         }

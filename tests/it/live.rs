@@ -6,6 +6,7 @@ use futures_util::{Stream, StreamExt};
 use madang::{
     access::{self, Actor, Caller},
     accounts::{store::sessions, tokens},
+    bus::{BACKLOG, Topic},
     comments::{Comment, store},
     error::{Error, Language, Result},
     ids::{CommentId, PostId},
@@ -78,11 +79,52 @@ async fn a_post_that_one_may_not_read_cannot_be_watched() {
     ann.mutate("updatePost", input, "post { id }").await.data();
 
     for post in [post, app.id_of_nothing("post")] {
-        assert!(matches!(
-            watch(&app, &ben, &post).await.err(),
-            Some(Error::NotFound)
-        ));
+        let topics = app.app.bus.topics();
+        for _ in 0..100 {
+            let refused = watch(&app, &ben, &post).await.err();
+            assert!(matches!(refused, Some(Error::NotFound)));
+        }
+        assert_eq!(app.app.bus.topics(), topics);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_watching_leaves_nothing_behind() {
+    let (app, _, ann, ben, _, post) = yard().await;
+    let before = (app.app.bus.topics(), app.app.bus.kept());
+    let seen = watch(&app, &ben, &post).await.unwrap();
+    assert!(app.app.bus.topics() > before.0);
+    ann.comment_on(&post, "one").await;
+    assert!(app.app.bus.kept() > before.1);
+
+    drop(seen);
+
+    assert_eq!((app.app.bus.topics(), app.app.bus.kept()), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_falls_too_far_behind_is_told_to_load_anew_and_others_miss_nothing() {
+    let (app, _, ann, ben, _, post) = yard().await;
+    let comment = ann.comment_on(&post, "one").await;
+    let topic = Topic::CommentsOf(PostId::parse(&post).unwrap().uuid());
+    let comment = CommentId::parse(&comment).unwrap().uuid();
+    let mut stalled = Box::pin(watch(&app, &ben, &post).await.unwrap());
+    let mut healthy = Box::pin(watch(&app, &ben, &post).await.unwrap());
+
+    for n in 0..=BACKLOG {
+        app.app.bus.publish(topic, comment);
+        // Reads them as they come, which nobody could a backlog later.
+        if n % (BACKLOG / 8) == 0 {
+            assert_eq!(next(&mut healthy).await.unwrap().unwrap().content, "one");
+        }
+    }
+
+    assert!(matches!(
+        next(&mut stalled).await,
+        Some(Err(Error::ResyncRequired))
+    ));
+    assert!(next(&mut stalled).await.is_none());
+    assert_eq!(next(&mut healthy).await.unwrap().unwrap().content, "one");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,9 +42,10 @@ impl Seats {
         })
     }
 
-    /// Passes on what `listener` hears of changed rights, until the bus is gone.
+    /// Passes on what `listener` hears of changed rights, for ever.
     pub async fn listen(self, mut listener: Listener) {
-        while let Some(heard) = listener.next().await {
+        loop {
+            let heard = listener.next().await;
             let seats = self.0.lock();
             match heard {
                 Heard::Message(user) => {
