@@ -38,11 +38,16 @@ pub enum Verdict {
     RightButOld,
 }
 
+/// How many threads may burn a core at once: one core is left to everything else, where there are several.
+#[must_use]
+pub fn threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores - 1).max(1)
+}
+
 impl Default for Hashing {
-    /// A pool that leaves at least one core to everything else.
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self(Arc::new(Semaphore::new((cores - 1).max(1))))
+        Self(Arc::new(Semaphore::new(threads())))
     }
 }
 

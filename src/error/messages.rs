@@ -50,9 +50,9 @@ impl Error {
     #[must_use]
     pub fn message(&self, language: Language) -> String {
         match self {
-            Self::BadRequest(message)
-            | Self::Parse { message, .. }
-            | Self::Validation { message, .. } => message.clone(),
+            Self::BadRequest(sentence) => language.pick(&sentence.en, &sentence.ko),
+            // For developers, and English: tools compare them with what graphql-js says.
+            Self::Parse { message, .. } | Self::Validation { message, .. } => message.clone(),
             // Apollo's clients compare these very words.
             Self::PersistedQueryNotFound => "PersistedQueryNotFound".to_owned(),
             Self::Unauthenticated => language.pick("Sign in first.", "먼저 로그인해 주세요."),

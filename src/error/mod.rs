@@ -164,11 +164,44 @@ impl Rule {
     }
 }
 
+/// One sentence in each of our languages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sentence {
+    pub en: String,
+    pub ko: String,
+}
+
+/// Characters of a client's own words, such as a name, that a message repeats.
+const QUOTED: usize = 100;
+
+/// `value` as a message quotes it: its first 100 characters. What comes after them is not even written.
+#[must_use]
+pub fn short(value: impl fmt::Display) -> String {
+    struct Bounded(String, usize);
+    impl fmt::Write for Bounded {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            for c in text.chars() {
+                if self.1 == QUOTED {
+                    self.0.push('…');
+                    return Err(fmt::Error);
+                }
+                self.1 += 1;
+                self.0.push(c);
+            }
+            Ok(())
+        }
+    }
+    let mut quoted = Bounded(String::new(), 0);
+    // Fails when the value is longer, which is what it is for.
+    let _ = fmt::Write::write_fmt(&mut quoted, format_args!("{value}"));
+    quoted.0
+}
+
 /// What an operation failed with.
 #[derive(Clone, Debug)]
 pub enum Error {
-    /// The text is for the developer of the client and says what is wrong.
-    BadRequest(String),
+    /// The sentence is for the developer of the client and says what is wrong.
+    BadRequest(Sentence),
     /// The parser's words and the place.
     Parse {
         message: String,
@@ -222,6 +255,15 @@ impl Error {
     /// A fault of ours, with its cause.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(Arc::from(cause.into()))
+    }
+
+    /// A request that is not what the protocol asks for; the same sentence in English and Korean.
+    #[must_use]
+    pub fn bad_request(en: impl Into<String>, ko: impl Into<String>) -> Self {
+        Self::BadRequest(Sentence {
+            en: en.into(),
+            ko: ko.into(),
+        })
     }
 
     /// A single broken rule.

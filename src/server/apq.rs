@@ -71,8 +71,9 @@ impl PersistedDocuments {
             }),
             (Some(document), Some(hash)) => {
                 if Hash::from(Sha256::digest(&document)) != hash {
-                    return Err(Error::BadRequest(
-                        "The sha256Hash is not that of the query.".to_owned(),
+                    return Err(Error::bad_request(
+                        "The sha256Hash is not that of the query.",
+                        "sha256Hash가 쿼리와 맞지 않습니다.",
                     ));
                 }
                 let new = NewDocument {
@@ -91,7 +92,10 @@ impl PersistedDocuments {
                 }),
                 None => Err(Error::PersistedQueryNotFound),
             },
-            (None, None) => Err(Error::BadRequest("A query is needed.".to_owned())),
+            (None, None) => Err(Error::bad_request(
+                "A query is needed.",
+                "쿼리가 필요합니다.",
+            )),
         }
     }
 
@@ -103,8 +107,9 @@ impl PersistedDocuments {
 
 fn named_hash(extension: &Value) -> Result<Hash> {
     if extension.get("version").and_then(Value::as_u64) != Some(1) {
-        return Err(Error::BadRequest(
-            "extensions.persistedQuery.version must be 1.".to_owned(),
+        return Err(Error::bad_request(
+            "extensions.persistedQuery.version must be 1.",
+            "extensions.persistedQuery.version은 1이어야 합니다.",
         ));
     }
     extension
@@ -112,8 +117,9 @@ fn named_hash(extension: &Value) -> Result<Hash> {
         .and_then(Value::as_str)
         .and_then(from_hex)
         .ok_or_else(|| {
-            Error::BadRequest(
-                "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits.".to_owned(),
+            Error::bad_request(
+                "extensions.persistedQuery.sha256Hash must be 64 hexadecimal digits.",
+                "extensions.persistedQuery.sha256Hash는 16진수 64자리여야 합니다.",
             )
         })
 }

@@ -234,8 +234,9 @@ impl SignInMutation {
 
 fn refuse_cookie_over_socket(ctx: &Context<'_>, delivery: TokenDelivery) -> Result<()> {
     if delivery == TokenDelivery::Cookie && !ctx.caller().can_set_cookie {
-        return Err(Error::BadRequest(
-            "No cookie can be set here: ask for delivery BODY, or call over HTTP from an allowed origin.".to_owned(),
+        return Err(Error::bad_request(
+            "No cookie can be set here: ask for delivery BODY, or call over HTTP from an allowed origin.",
+            "여기서는 쿠키를 설정할 수 없습니다. delivery를 BODY로 하거나, 허용된 출처에서 HTTP로 요청해 주세요.",
         ));
     }
     Ok(())

@@ -6,7 +6,7 @@ use async_graphql::{PathSegment, Pos, Response, ServerError};
 
 use crate::{
     access::Client,
-    error::{Error, Language},
+    error::{Error, Language, short},
 };
 
 /// The answer to a request that never ran: `errors` alone. Its `data` is null, which transports leave out.
@@ -68,7 +68,8 @@ pub(super) fn ours(error: &ServerError) -> Error {
     // How async-graphql begins to say that an argument is not what its type parses.
     let about_input = ["Failed to parse \"", "Expected input type \""];
     if error.source.is_none() && about_input.iter().any(|s| error.message.starts_with(s)) {
-        return Error::BadRequest(error.message.clone());
+        let message = short(&error.message);
+        return Error::bad_request(message.clone(), message);
     }
     Error::internal(error.message.clone())
 }

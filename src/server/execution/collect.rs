@@ -15,8 +15,8 @@ use async_graphql::{
 };
 use async_graphql_value::Value;
 
-use super::limits::EXPANDED;
-use crate::error::Error;
+use super::{documents::ERRORS, limits::EXPANDED};
+use crate::error::{Error, short};
 
 /// A field that is to be answered, merged from all its occurrences.
 pub(super) struct Collected<'a> {
@@ -260,7 +260,8 @@ impl<'a> Collector<'a> {
 
     fn conflict(&mut self, key: &Name, difference: &str, one: Pos, other: Pos) {
         // The same two places are met once for each type that they apply to.
-        if self.conflicting.insert((one, other)) {
+        if self.conflicts.len() < ERRORS && self.conflicting.insert((one, other)) {
+            let key = short(key);
             self.conflicts.push(Error::Validation {
                 message: format!(
                     "Fields \"{key}\" conflict because {difference}. Use different aliases to get both."

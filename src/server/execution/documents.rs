@@ -22,16 +22,20 @@ use moka::sync::Cache;
 use super::{
     collect::{Collected, Collector, Conditions, condition},
     cost::{self, Cost},
-    limits, normal, parse, rules,
+    limits, normal, parse,
+    rules::{self, NeverNull},
 };
-use crate::{config::Limits, error::Error};
+use crate::{
+    config::Limits,
+    error::{Error, Rule, short},
+};
 
 /// Bytes that each of the two caches may take, roughly.
 const CACHED: u64 = 16 << 20;
 /// Bytes that a selection takes as a document, roughly.
 const SELECTION: usize = 600;
 /// Errors that one answer tells: a text of the size of a request could break thousands of rules.
-const ERRORS: usize = 100;
+pub(super) const ERRORS: usize = 100;
 
 /// A document that is valid and within the limits.
 pub(super) struct Document {
@@ -47,6 +51,7 @@ struct Entry {
     definition: Positioned<OperationDefinition>,
     /// Variables that `@skip` and `@include` read.
     conditions: Vec<Name>,
+    never_null: NeverNull,
 }
 
 /// An operation whose conditions are decided: its selections are merged and its fragments gone.
@@ -87,6 +92,11 @@ impl Documents {
         }
     }
 
+    /// Whether the document was read before, and is still kept.
+    pub(super) fn knows(&self, text: &str) -> bool {
+        self.read.contains_key(text)
+    }
+
     /// The document that `text` is.
     ///
     /// # Errors
@@ -113,22 +123,21 @@ impl Documents {
         if shape.introspects && !self.introspection {
             return Err(vec![Error::Forbidden]);
         }
-        let mut broken = rules::check(registry, &executable, text);
-        if broken.is_empty() {
-            broken = unmergeable(registry, &executable).map_err(|error| vec![error])?;
-        }
+        let never_null = rules::check(registry, &executable, text)?;
+        let broken = unmergeable(registry, &executable).map_err(|error| vec![error])?;
         if !broken.is_empty() {
-            broken.truncate(ERRORS);
             return Err(broken);
         }
 
         let mut operations: Vec<_> = executable
             .operations
             .iter()
-            .map(|(name, definition)| Entry {
+            .zip(never_null)
+            .map(|((name, definition), never_null)| Entry {
                 name: name.cloned(),
                 definition: definition.clone(),
                 conditions: conditions(&executable, &definition.node),
+                never_null,
             })
             .collect();
         operations.sort_by(|a, b| a.name.cmp(&b.name));
@@ -142,7 +151,7 @@ impl Documents {
     /// The operation at `place` of `document`, with its conditions decided by `variables`.
     ///
     /// # Errors
-    /// `BAD_REQUEST` for a condition that is null.
+    /// `BAD_REQUEST` for a condition that is null; `INVALID` for null in input fields that have a default.
     pub(super) fn decide(
         &self,
         registry: &Registry,
@@ -151,14 +160,28 @@ impl Documents {
         variables: &Variables,
     ) -> Result<Arc<Operation>, Error> {
         let entry = &document.operations[place];
+        let nulls = entry.never_null.iter();
+        let nulls = nulls.filter(|(name, _)| variables.get(name) == Some(&ConstValue::Null));
+        let violations: Vec<_> = nulls.map(|(_, field)| Rule::Null.at(field)).collect();
+        if !violations.is_empty() {
+            return Err(Error::Invalid(violations));
+        }
         let truths = entry
             .conditions
             .iter()
             .map(|name| match variables.get(name) {
                 Some(ConstValue::Boolean(truth)) => Ok(*truth),
-                _ => Err(Error::BadRequest(format!(
-                    "Variable \"${name}\" decides whether fields are included: it must not be null."
-                ))),
+                _ => {
+                    let name = short(name);
+                    Err(Error::bad_request(
+                        format!(
+                            "Variable \"${name}\" decides whether fields are included: it must not be null."
+                        ),
+                        format!(
+                            "변수 \"${name}\"는 필드를 포함할지 정하므로 null일 수 없습니다."
+                        ),
+                    ))
+                }
             })
             .collect::<Result<Vec<bool>, Error>>()?;
         let key = (document.id, place, truths);
@@ -188,14 +211,19 @@ impl Document {
     pub(super) fn choose(&self, name: Option<&str>) -> Result<usize, Error> {
         match (name, self.operations.as_slice()) {
             (None, [_]) => Ok(0),
-            (None, _) => Err(Error::BadRequest(
-                "The document holds several operations: operationName must name one.".to_owned(),
+            (None, _) => Err(Error::bad_request(
+                "The document holds several operations: operationName must name one.",
+                "문서에 작업이 여러 개 있습니다. operationName으로 하나를 골라 주세요.",
             )),
             (Some(name), operations) => operations
                 .iter()
                 .position(|entry| entry.name.as_ref().is_some_and(|n| n == name))
                 .ok_or_else(|| {
-                    Error::BadRequest(format!("The document holds no operation named \"{name}\"."))
+                    let name = short(name);
+                    Error::bad_request(
+                        format!("The document holds no operation named \"{name}\"."),
+                        format!("문서에 \"{name}\"(이)라는 작업이 없습니다."),
+                    )
                 }),
         }
     }
@@ -231,6 +259,9 @@ fn unmergeable(registry: &Registry, document: &ExecutableDocument) -> Result<Vec
         if ty == OperationType::Subscription {
             let is_introspection = |c: &Collected<'_>| c.field.node.name.node.starts_with("__");
             if fields.len() != 1 || fields.iter().any(is_introspection) {
+                if broken.len() >= ERRORS {
+                    break;
+                }
                 broken.push(Error::Validation {
                     message: "A subscription must select exactly one field of the schema's root."
                         .to_owned(),
@@ -240,6 +271,7 @@ fn unmergeable(registry: &Registry, document: &ExecutableDocument) -> Result<Vec
         }
     }
     broken.append(&mut collector.conflicts);
+    broken.truncate(ERRORS);
     Ok(broken)
 }
 
@@ -254,8 +286,9 @@ fn normalise(
     let root = root(registry, node.ty).unwrap_or_default();
     let fields = collector.object(&[&node.selection_set.node], root)?;
     if node.ty == OperationType::Subscription && fields.is_empty() {
-        return Err(Error::BadRequest(
-            "With these variables there is nothing to subscribe to.".to_owned(),
+        return Err(Error::bad_request(
+            "With these variables there is nothing to subscribe to.",
+            "이 변수로는 구독할 것이 없습니다.",
         ));
     }
     let definition = OperationDefinition {

@@ -32,10 +32,11 @@ pub(super) fn check(source: &str, limit: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Fields that an input object in a document that parses names twice, with the places of the second ones: the parser
-/// keeps the last one without a word.
-pub(super) fn repeated_fields(source: &str) -> Vec<(&str, Pos)> {
+/// Fields that an input object in a document that parses names twice, with the places of the second ones, at most `most`:
+/// the parser keeps the last one without a word.
+pub(super) fn repeated_fields(source: &str, most: usize) -> Vec<(&str, Pos)> {
     let mut repeated = Vec::new();
+    let mut places = Places::of(source);
     // Open brackets of arguments, and the names so far in those of objects. Other braces are selections.
     let mut open: Vec<Option<HashSet<&str>>> = Vec::new();
     let mut previous = "";
@@ -51,7 +52,10 @@ pub(super) fn repeated_fields(source: &str) -> Vec<(&str, Pos)> {
                 if let Some(Some(names)) = open.last_mut()
                     && !names.insert(previous)
                 {
-                    repeated.push((previous, place(source, previous)));
+                    repeated.push((previous, places.find(previous)));
+                    if repeated.len() >= most {
+                        break;
+                    }
                 }
             }
             _ => {}
@@ -61,13 +65,36 @@ pub(super) fn repeated_fields(source: &str) -> Vec<(&str, Pos)> {
     repeated
 }
 
-/// Line and column of `part`, a slice of `source`.
-fn place(source: &str, part: &str) -> Pos {
-    let before = &source[..part.as_ptr() as usize - source.as_ptr() as usize];
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    Pos {
-        line: before.matches('\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
+/// Finds lines and columns in one pass: each place is looked for from the one before.
+struct Places<'a> {
+    source: &'a str,
+    /// Bytes that have been counted.
+    counted: usize,
+    at: Pos,
+}
+
+impl<'a> Places<'a> {
+    fn of(source: &'a str) -> Self {
+        Self {
+            source,
+            counted: 0,
+            at: Pos { line: 1, column: 1 },
+        }
+    }
+
+    /// The place of `part`, a slice of the source that does not begin before the part that was found last.
+    fn find(&mut self, part: &str) -> Pos {
+        let start = part.as_ptr() as usize - self.source.as_ptr() as usize;
+        for c in self.source[self.counted..start].chars() {
+            if c == '\n' {
+                self.at.line += 1;
+                self.at.column = 1;
+            } else {
+                self.at.column += 1;
+            }
+        }
+        self.counted = start;
+        self.at
     }
 }
 
@@ -193,7 +220,7 @@ mod tests {
                 vec![("e", 1, 21), ("d", 1, 27)],
             ),
         ] {
-            let repeated: Vec<_> = repeated_fields(source)
+            let repeated: Vec<_> = repeated_fields(source, 9)
                 .into_iter()
                 .map(|(name, pos)| (name, pos.line, pos.column))
                 .collect();

@@ -29,6 +29,10 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use parking_lot::RwLock;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 
 use self::{
     documents::{Documents, Operation},
@@ -39,6 +43,7 @@ use crate::{
     app::App,
     config::Limits,
     error::{Error, Result},
+    hashing,
     loader::Loaders,
     memory::Memory,
 };
@@ -51,7 +56,12 @@ pub struct RawRequest {
     pub operation_name: Option<String>,
     pub variables: Variables,
     pub uploads: Vec<UploadValue>,
+    /// Bytes that the client sent, uploads apart.
+    pub size: usize,
 }
+
+/// Requests of more bytes are prepared on threads of their own: below, it takes less than a millisecond.
+const SMALL: usize = 16 << 10;
 
 /// A document that is parsed, valid, within the limits, normalised, with its variables coerced: ready to run.
 pub struct Prepared {
@@ -61,6 +71,8 @@ pub struct Prepared {
     operation: Arc<Operation>,
     variables: Variables,
     uploads: Vec<UploadValue>,
+    /// When the time of the request is over, unless it is a subscription.
+    deadline: Instant,
 }
 
 /// Reads anew what a caller may do.
@@ -83,6 +95,8 @@ struct Shared {
     documents: Documents,
     /// The schema's types, once the executor has shown them.
     types: Arc<RwLock<Option<SchemaEnv>>>,
+    /// Large documents that are prepared at once: one core is left to everything else.
+    preparing: Arc<Semaphore>,
     /// Puts into a request what resolvers find in their context.
     equip: Box<dyn Fn(Request) -> Request + Send + Sync>,
 }
@@ -112,6 +126,7 @@ impl<E: Executor> Engine<E> {
             limits,
             rights,
             types: Arc::default(),
+            preparing: Arc::new(Semaphore::new(hashing::threads())),
             equip,
         };
         Self {
@@ -120,47 +135,43 @@ impl<E: Executor> Engine<E> {
         }
     }
 
-    /// Makes a request ready to run.
+    /// Makes a request ready to run, within the time that it has.
     ///
     /// # Errors
-    /// All that keeps it from running; for the same text always before its variables are looked at.
+    /// What keeps it from running, at most 100 errors; for the same text always before its variables are looked at.
     pub async fn prepare(&self, request: RawRequest) -> Result<Prepared, Vec<Error>> {
         let one = |error| vec![error];
-        let Shared {
-            limits, documents, ..
-        } = &*self.shared;
+        let deadline = Instant::now() + self.shared.limits.request_time;
         let schema = self.schema().await.map_err(one)?;
-        let registry = &schema.registry;
-
-        let document = documents.read(registry, &request.query)?;
-        let place = document
-            .choose(request.operation_name.as_deref())
-            .map_err(one)?;
-        let definition = document.operation(place);
-        let variables = variables::coerce(
-            registry,
-            &definition.variable_definitions,
-            request.variables,
-            request.uploads.len(),
-        )?;
-        let operation = documents
-            .decide(registry, &document, place, &variables)
-            .map_err(one)?;
-        cost::check(&operation.costs, &variables, limits).map_err(one)?;
-        Ok(Prepared {
-            kind: definition.ty,
-            root_fields: operation.root_fields.clone(),
-            operation,
-            variables,
-            uploads: request.uploads,
-        })
+        let (text, size) = (&request.query, request.size.max(request.query.len()));
+        let is_read = self.shared.documents.knows(text);
+        if size - if is_read { text.len() } else { 0 } <= SMALL {
+            return self.shared.prepare(&schema, request, deadline);
+        }
+        let shared = Arc::clone(&self.shared);
+        let preparing = async move {
+            let permit = Arc::clone(&shared.preparing).acquire_owned().await;
+            let permit = permit.map_err(|e| one(Error::internal(e)))?;
+            let work = move || {
+                // Held by the thread, not by the request: who hangs up makes no room for a thread more.
+                let _permit = permit;
+                shared.prepare(&schema, request, deadline)
+            };
+            let task = tokio::task::spawn_blocking(work);
+            task.await.map_err(|e| one(Error::internal(e)))?
+        };
+        let in_time = timeout_at(deadline, preparing).await;
+        in_time.unwrap_or_else(|_| Err(one(Error::Timeout)))
     }
 
     /// Runs a query or a mutation.
     pub async fn execute(&self, prepared: Prepared, caller: Arc<Caller>) -> Response {
         if prepared.kind == OperationType::Subscription {
-            let error = "A subscription needs a WebSocket.".to_owned();
-            return refusal(&[Error::BadRequest(error)], &caller.client);
+            let error = Error::bad_request(
+                "A subscription needs a WebSocket.",
+                "구독에는 WebSocket이 필요합니다.",
+            );
+            return refusal(&[error], &caller.client);
         }
         let request = self.request(prepared, &caller);
         let answer = AssertUnwindSafe(self.executor.execute(request))
@@ -184,11 +195,16 @@ impl<E: Executor> Engine<E> {
     }
 
     fn request(&self, prepared: Prepared, caller: &Arc<Caller>) -> Request {
+        let time = if prepared.kind == OperationType::Subscription {
+            self.shared.limits.request_time
+        } else {
+            prepared.deadline.saturating_duration_since(Instant::now())
+        };
         let run = Run {
             operation: prepared.operation,
             caller: Arc::clone(caller),
             rights: Arc::clone(&self.shared.rights),
-            time: self.shared.limits.request_time,
+            time,
         };
         let mut request = Request::new(String::new())
             .variables(prepared.variables)
@@ -207,6 +223,46 @@ impl<E: Executor> Engine<E> {
         self.executor.execute(request).await;
         let shown = types.read().clone();
         shown.ok_or_else(|| Error::internal("the schema was built without the extension Execution"))
+    }
+}
+
+impl Shared {
+    /// [`Engine::prepare`], on the thread that calls.
+    fn prepare(
+        &self,
+        schema: &SchemaEnv,
+        request: RawRequest,
+        deadline: Instant,
+    ) -> Result<Prepared, Vec<Error>> {
+        let one = |error| vec![error];
+        let Self {
+            limits, documents, ..
+        } = self;
+        let registry = &schema.registry;
+
+        let document = documents.read(registry, &request.query)?;
+        let place = document
+            .choose(request.operation_name.as_deref())
+            .map_err(one)?;
+        let definition = document.operation(place);
+        let variables = variables::coerce(
+            registry,
+            &definition.variable_definitions,
+            request.variables,
+            request.uploads.len(),
+        )?;
+        let operation = documents
+            .decide(registry, &document, place, &variables)
+            .map_err(one)?;
+        cost::check(&operation.costs, &variables, limits).map_err(one)?;
+        Ok(Prepared {
+            kind: definition.ty,
+            root_fields: operation.root_fields.clone(),
+            operation,
+            variables,
+            uploads: request.uploads,
+            deadline,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use async_graphql::parser::{self, parse_query, types::ExecutableDocument};
 
 use super::lexer;
-use crate::error::Error;
+use crate::error::{Error, short};
 
 /// # Errors
 /// `LIMIT_EXCEEDED` before parsing, `GRAPHQL_PARSE_FAILED` for what is not GraphQL, `GRAPHQL_VALIDATION_FAILED` for names
@@ -23,11 +23,17 @@ pub(super) fn parse(source: &str, tokens: usize) -> Result<ExecutableDocument, E
                 locations,
             },
             parser::Error::OperationDuplicated { operation, .. } => Error::Validation {
-                message: format!("There can be only one operation named \"{operation}\"."),
+                message: format!(
+                    "There can be only one operation named \"{}\".",
+                    short(operation)
+                ),
                 locations,
             },
             parser::Error::FragmentDuplicated { fragment, .. } => Error::Validation {
-                message: format!("There can be only one fragment named \"{fragment}\"."),
+                message: format!(
+                    "There can be only one fragment named \"{}\".",
+                    short(fragment)
+                ),
                 locations,
             },
             parser::Error::MissingOperation => Error::Validation {

@@ -1,7 +1,7 @@
 //! The values of an operation's variables (6.1.2 of the specification), found before anything runs: what does not fit is
 //! the client's fault and not an error of the field that reads it.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt::Display};
 
 use async_graphql::{
     Name, Positioned, Variables,
@@ -11,8 +11,8 @@ use async_graphql::{
 };
 use async_graphql_value::{ConstValue, Number, Value};
 
-use super::rules::scalar_takes;
-use crate::error::Error;
+use super::{documents::ERRORS, rules::scalar_takes};
+use crate::error::{Error, Rule, Sentence, short};
 
 /// async-graphql's way to say "the n-th upload of this request" in a variable.
 const UPLOAD: &str = "#__graphql_file__:";
@@ -30,6 +30,9 @@ pub(super) fn coerce(
     let mut values = Variables::default();
     let mut errors = Vec::new();
     for definition in definitions {
+        if errors.len() >= ERRORS {
+            break;
+        }
         let definition = &definition.node;
         let name = &definition.name.node;
         let ty = definition.var_type.node.to_string();
@@ -39,9 +42,11 @@ pub(super) fn coerce(
         });
         let Some(value) = value else {
             if !definition.var_type.node.nullable {
-                errors.push(Error::BadRequest(format!(
-                    "Variable \"${name}\" of type \"{ty}\" is needed, and not given."
-                )));
+                let (name, ty) = (short(name), short(&ty));
+                errors.push(Error::bad_request(
+                    format!("Variable \"${name}\" of type \"{ty}\" is needed, and not given."),
+                    format!("변수 \"${name}\"({ty})의 값이 필요합니다."),
+                ));
             }
             continue;
         };
@@ -50,7 +55,7 @@ pub(super) fn coerce(
             Ok(value) => {
                 values.insert(name.clone(), value);
             }
-            Err(misfit) => errors.push(Error::BadRequest(misfit.sentence(name))),
+            Err(misfit) => errors.push(misfit.error(name)),
         }
     }
     if errors.is_empty() {
@@ -62,27 +67,51 @@ pub(super) fn coerce(
 
 /// Why a value does not fit, and where in it.
 struct Misfit {
-    why: String,
+    why: Why,
     /// From the inside out.
     path: Vec<String>,
 }
 
+enum Why {
+    /// Clauses without an end.
+    Sentence(Sentence),
+    /// Null for an input field that has a default: a rule of the field, as other rules of values are.
+    Default,
+}
+
 impl Misfit {
-    fn new(why: impl Into<String>) -> Self {
+    fn new(en: impl Into<String>, ko: impl Into<String>) -> Self {
+        Self::of(Why::Sentence(Sentence {
+            en: en.into(),
+            ko: ko.into(),
+        }))
+    }
+
+    fn of(why: Why) -> Self {
         Self {
-            why: why.into(),
+            why,
             path: Vec::new(),
         }
     }
 
-    fn under(mut self, segment: impl ToString) -> Self {
-        self.path.push(segment.to_string());
+    fn under(mut self, segment: impl Display) -> Self {
+        self.path.push(short(segment));
         self
     }
 
-    fn sentence(&self, variable: &Name) -> String {
-        let path: String = self.path.iter().rev().map(|s| format!(".{s}")).collect();
-        format!("Variable \"${variable}{path}\" does not fit: {}.", self.why)
+    fn error(&self, variable: &Name) -> Error {
+        let path: Vec<_> = self.path.iter().rev().map(String::as_str).collect();
+        match &self.why {
+            Why::Default => Error::invalid(path.join("."), Rule::Null),
+            Why::Sentence(Sentence { en, ko }) => {
+                let path: String = path.iter().map(|s| format!(".{s}")).collect();
+                let variable = short(variable);
+                Error::bad_request(
+                    format!("Variable \"${variable}{path}\" does not fit: {en}."),
+                    format!("변수 \"${variable}{path}\"의 값이 맞지 않습니다: {ko}."),
+                )
+            }
+        }
     }
 }
 
@@ -95,9 +124,10 @@ struct Coercion<'a> {
 impl Coercion<'_> {
     fn value(&self, value: ConstValue, ty: &str) -> Result<ConstValue, Misfit> {
         match (MetaTypeName::create(ty), value) {
-            (MetaTypeName::NonNull(_), ConstValue::Null) => {
-                Err(Misfit::new(format!("\"{ty}\" must not be null")))
-            }
+            (MetaTypeName::NonNull(_), ConstValue::Null) => Err(Misfit::new(
+                format!("\"{ty}\" must not be null"),
+                format!("\"{ty}\" 자리에 null을 쓸 수 없습니다"),
+            )),
             (MetaTypeName::NonNull(inner), value) => self.value(value, inner),
             (_, ConstValue::Null) => Ok(ConstValue::Null),
             (MetaTypeName::List(inner), ConstValue::List(items)) => items
@@ -127,9 +157,13 @@ impl Coercion<'_> {
                 // A default in the document.
                 ConstValue::Enum(_) => Ok(value),
                 ConstValue::String(item) => {
-                    Err(Misfit::new(format!("\"{item}\" is no value of \"{name}\"")))
+                    let item = short(item);
+                    Err(Misfit::new(
+                        format!("\"{item}\" is no value of \"{name}\""),
+                        format!("\"{item}\" 값은 \"{name}\"에 없습니다"),
+                    ))
                 }
-                _ => Err(Misfit::new(format!("expected a value of \"{name}\""))),
+                _ => Err(expected(name)),
             },
             Some(MetaType::Scalar { .. }) if name == "Upload" => self.upload(value),
             Some(MetaType::Scalar { is_valid, .. }) => {
@@ -137,14 +171,18 @@ impl Coercion<'_> {
                 if scalar_takes(name, is_valid.as_ref(), &value) {
                     return Ok(value);
                 }
-                Err(Misfit::new(match (name, &value) {
-                    ("Int", ConstValue::Number(number)) => {
-                        format!("{number} is no whole number of 32 bits")
-                    }
-                    _ => format!("expected a value of \"{name}\""),
-                }))
+                Err(match (name, &value) {
+                    ("Int", ConstValue::Number(number)) => Misfit::new(
+                        format!("{number} is no whole number of 32 bits"),
+                        format!("{number} 값은 32비트 정수가 아닙니다"),
+                    ),
+                    _ => expected(name),
+                })
             }
-            _ => Err(Misfit::new(format!("unknown type \"{name}\""))),
+            _ => Err(Misfit::new(
+                format!("unknown type \"{name}\""),
+                format!("알 수 없는 타입 \"{name}\"입니다"),
+            )),
         }
     }
 
@@ -156,19 +194,30 @@ impl Coercion<'_> {
         oneof: bool,
     ) -> Result<ConstValue, Misfit> {
         let ConstValue::Object(mut given) = value else {
-            return Err(Misfit::new(format!("expected an object of \"{name}\"")));
+            return Err(Misfit::new(
+                format!("expected an object of \"{name}\""),
+                format!("\"{name}\" 객체가 필요합니다"),
+            ));
         };
         if let Some(unknown) = given.keys().find(|key| !known.contains_key(key.as_str())) {
-            return Err(Misfit::new(format!("\"{name}\" has no such field")).under(unknown));
+            let misfit = Misfit::new(
+                format!("\"{name}\" has no such field"),
+                format!("\"{name}\"에 없는 필드입니다"),
+            );
+            return Err(misfit.under(unknown));
         }
         if oneof && (given.len() != 1 || given.values().any(|v| *v == ConstValue::Null)) {
-            return Err(Misfit::new(format!(
-                "\"{name}\" takes exactly one field, which is not null"
-            )));
+            return Err(Misfit::new(
+                format!("\"{name}\" takes exactly one field, which is not null"),
+                format!("\"{name}\"에는 null이 아닌 필드 하나만 쓸 수 있습니다"),
+            ));
         }
         let mut object = IndexMap::with_capacity(given.len());
         for field in known.values() {
             match given.swap_remove(field.name.as_str()) {
+                Some(ConstValue::Null) if is_never_null(field) => {
+                    return Err(Misfit::of(Why::Default).under(&field.name));
+                }
                 Some(value) => {
                     let value = self
                         .value(value, &field.ty)
@@ -179,8 +228,11 @@ impl Coercion<'_> {
                 None if MetaTypeName::create(&field.ty).is_non_null()
                     && field.default_value.is_none() =>
                 {
-                    let why = format!("\"{}\" is needed, and not given", field.ty);
-                    return Err(Misfit::new(why).under(&field.name));
+                    let misfit = Misfit::new(
+                        format!("\"{}\" is needed, and not given", field.ty),
+                        format!("\"{}\" 값이 필요합니다", field.ty),
+                    );
+                    return Err(misfit.under(&field.name));
                 }
                 None => {}
             }
@@ -199,9 +251,24 @@ impl Coercion<'_> {
         if index.is_some_and(|index| index < self.uploads) {
             Ok(value)
         } else {
-            Err(Misfit::new("expected a file of a multipart request"))
+            Err(Misfit::new(
+                "expected a file of a multipart request",
+                "multipart 요청의 파일이 필요합니다",
+            ))
         }
     }
+}
+
+fn expected(ty: &str) -> Misfit {
+    Misfit::new(
+        format!("expected a value of \"{ty}\""),
+        format!("\"{ty}\" 값이 필요합니다"),
+    )
+}
+
+/// Whether a field may be left out, and yet not be null.
+fn is_never_null(field: &MetaInputValue) -> bool {
+    field.default_value.is_some() && MetaTypeName::create(&field.ty).is_non_null()
 }
 
 /// What is of another type but means the same: an id that is a number, a whole number with a decimal point.

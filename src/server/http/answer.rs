@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::media::Media;
 use crate::{
     access::Client,
-    error::{Error, ErrorCode},
+    error::{Error, ErrorCode, short},
     server::execution,
 };
 
@@ -32,9 +32,9 @@ enum Reason {
 
 impl Refused {
     /// A request whose form is not what the protocol asks for.
-    pub fn form(status: StatusCode, message: impl Into<String>) -> Self {
+    pub fn form(status: StatusCode, error: Error) -> Self {
         Self {
-            errors: vec![Error::BadRequest(message.into())],
+            errors: vec![error],
             reason: Reason::Request(status),
         }
     }
@@ -48,9 +48,9 @@ impl Refused {
     }
 
     /// An operation that may not be sent by this method.
-    pub fn method(message: &str) -> Self {
+    pub fn method(error: Error) -> Self {
         Self {
-            errors: vec![Error::BadRequest(message.to_owned())],
+            errors: vec![error],
             reason: Reason::Method,
         }
     }
@@ -182,7 +182,10 @@ fn encode(status: StatusCode, media: Media, body: &impl Serialize) -> Response {
 pub fn unknown_method(method: &Method, client: &Client) -> Response {
     let refused = Refused::form(
         StatusCode::METHOD_NOT_ALLOWED,
-        format!("{method} is not taken here."),
+        Error::bad_request(
+            format!("{} is not taken here.", short(method)),
+            format!("{} 메서드는 쓸 수 없습니다.", short(method)),
+        ),
     );
     let mut response = refused.answer(Media::Json, client);
     let allowed = HeaderValue::from_static("GET, HEAD, POST, OPTIONS");

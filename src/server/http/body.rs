@@ -55,8 +55,12 @@ pub async fn read(
 async fn collect(body: &mut Body, announced: usize, limit: usize) -> Result<Option<Bytes>> {
     let mut whole = BytesMut::with_capacity(announced);
     while let Some(frame) = body.frame().await {
-        let frame =
-            frame.map_err(|_| Error::BadRequest("The body could not be read.".to_owned()))?;
+        let frame = frame.map_err(|_| {
+            Error::bad_request(
+                "The body could not be read.",
+                "요청 본문을 읽을 수 없습니다.",
+            )
+        })?;
         if let Some(data) = frame.data_ref() {
             if whole.len() + data.len() > limit {
                 return Ok(None);

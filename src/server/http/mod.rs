@@ -64,45 +64,67 @@ async fn graphql<E: Executor>(
         return answer::unknown_method(&parts.method, &client);
     }
     let Some(media) = Media::negotiate(&parts.headers) else {
-        let message = "Answers are application/graphql-response+json or application/json.";
-        return Refused::form(StatusCode::NOT_ACCEPTABLE, message).answer(Media::Json, &client);
+        let error = Error::bad_request(
+            "Answers are application/graphql-response+json or application/json.",
+            "응답 형식은 application/graphql-response+json 또는 application/json입니다.",
+        );
+        return Refused::form(StatusCode::NOT_ACCEPTABLE, error).answer(Media::Json, &client);
     };
-    let params = match read(&net, &parts, body).await {
-        Ok(params) => params,
+    let (params, size) = match read(&net, &parts, body).await {
+        Ok(read) => read,
         Err(refused) => return refused.answer(media, &client),
     };
-    match run(&net, &engine, &parts, params, &client, media).await {
+    match run(&net, &engine, &parts, params, size, &client, media).await {
         Ok(response) => response,
         Err(refused) => refused.answer(media, &client),
     }
 }
 
-/// The parameters of a request.
-async fn read(net: &Net, parts: &Parts, body: axum::body::Body) -> Result<Params, Refused> {
-    let object = if parts.method == Method::POST {
+/// The parameters of a request, and how many bytes they took.
+async fn read(
+    net: &Net,
+    parts: &Parts,
+    body: axum::body::Body,
+) -> Result<(Params, usize), Refused> {
+    let (object, size) = if parts.method == Method::POST {
         if !media::is_json(&parts.headers) {
             return Err(Refused::form(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "Send application/json in UTF-8.",
+                Error::bad_request(
+                    "Send application/json in UTF-8.",
+                    "application/json을 UTF-8로 보내 주세요.",
+                ),
             ));
         }
         let limits = &net.app.config.limits;
         let bytes = body::read(body, &parts.headers, limits.body, limits.request_time).await?;
-        from_json(&bytes)?
+        (from_json(&bytes)?, bytes.len())
     } else {
-        from_query(parts.uri.query().unwrap_or_default())?
+        let query = parts.uri.query().unwrap_or_default();
+        (from_query(query)?, query.len())
     };
-    Params::read(object).map_err(|message| Refused::form(StatusCode::BAD_REQUEST, message))
+    let params = Params::read(object)
+        .map_err(|sentence| Refused::form(StatusCode::BAD_REQUEST, Error::BadRequest(sentence)))?;
+    Ok((params, size))
 }
 
 fn from_json(bytes: &[u8]) -> Result<Map<String, Value>, Refused> {
-    let message = match serde_json::from_slice(bytes) {
+    let error = match serde_json::from_slice(bytes) {
         Ok(Value::Object(object)) => return Ok(object),
-        Ok(Value::Array(_)) => "Batches are not taken: send one request at a time.".to_owned(),
-        Ok(_) => "The body must be an object.".to_owned(),
-        Err(error) => format!("The body is not JSON: {error}."),
+        Ok(Value::Array(_)) => Error::bad_request(
+            "Batches are not taken: send one request at a time.",
+            "요청을 묶어 보낼 수 없습니다. 한 번에 하나씩 보내 주세요.",
+        ),
+        Ok(_) => Error::bad_request(
+            "The body must be an object.",
+            "요청 본문은 객체여야 합니다.",
+        ),
+        Err(error) => Error::bad_request(
+            format!("The body is not JSON: {error}."),
+            format!("요청 본문이 JSON이 아닙니다: {error}."),
+        ),
     };
-    Err(Refused::form(StatusCode::BAD_REQUEST, message))
+    Err(Refused::form(StatusCode::BAD_REQUEST, error))
 }
 
 /// The parameters of a GET. Maps are JSON there; an empty parameter counts as absent.
@@ -113,14 +135,20 @@ fn from_query(query: &str) -> Result<Map<String, Value>, Refused> {
             _ if value.is_empty() => continue,
             "query" | "operationName" => Value::String(value.into_owned()),
             "variables" | "extensions" => serde_json::from_str(&value).map_err(|error| {
-                let message = format!("The {name} are not JSON: {error}.");
-                Refused::form(StatusCode::BAD_REQUEST, message)
+                let error = Error::bad_request(
+                    format!("The {name} are not JSON: {error}."),
+                    format!("{name} 값이 JSON이 아닙니다: {error}."),
+                );
+                Refused::form(StatusCode::BAD_REQUEST, error)
             })?,
             _ => continue,
         };
         if object.insert(name.to_string(), value).is_some() {
-            let message = format!("There is more than one {name}.");
-            return Err(Refused::form(StatusCode::BAD_REQUEST, message));
+            let error = Error::bad_request(
+                format!("There is more than one {name}."),
+                format!("{name} 값이 여러 번 있습니다."),
+            );
+            return Err(Refused::form(StatusCode::BAD_REQUEST, error));
         }
     }
     Ok(object)
@@ -133,6 +161,7 @@ async fn run<E: Executor>(
     engine: &Engine<E>,
     parts: &Parts,
     params: Params,
+    size: usize,
     client: &Client,
     media: Media,
 ) -> Result<Response, Refused> {
@@ -143,17 +172,26 @@ async fn run<E: Executor>(
             operation_name: params.operation_name,
             variables: params.variables,
             uploads: Vec::new(),
+            size,
         })
         .await
         .map_err(Refused::document)?;
     match prepared.kind {
         OperationType::Query => {}
         OperationType::Mutation if parts.method == Method::POST => {}
-        OperationType::Mutation => return Err(Refused::method("Mutations are sent by POST.")),
+        OperationType::Mutation => {
+            return Err(Refused::method(Error::bad_request(
+                "Mutations are sent by POST.",
+                "뮤테이션은 POST로 보내야 합니다.",
+            )));
+        }
         OperationType::Subscription => {
             return Err(Refused::form(
                 StatusCode::BAD_REQUEST,
-                "Subscriptions are sent over a WebSocket (graphql-transport-ws).",
+                Error::bad_request(
+                    "Subscriptions are sent over a WebSocket (graphql-transport-ws).",
+                    "구독은 WebSocket(graphql-transport-ws)으로 보내야 합니다.",
+                ),
             ));
         }
     }

@@ -3,6 +3,8 @@
 use async_graphql::Variables;
 use serde_json::{Map, Value};
 
+use crate::error::Sentence;
+
 /// What a client asks to run. Types are right; whether it makes sense is not known yet.
 #[derive(Debug, Default)]
 pub struct Params {
@@ -18,35 +20,60 @@ impl Params {
     ///
     /// # Errors
     /// What is wrong, for the developer of the client.
-    pub fn read(mut object: Map<String, Value>) -> Result<Self, &'static str> {
-        let params = Self {
-            query: string(&mut object, "query").map_err(|()| "The query must be a string.")?,
-            operation_name: string(&mut object, "operationName")
-                .map_err(|()| "The operationName must be a string.")?,
+    pub fn read(mut object: Map<String, Value>) -> Result<Self, Sentence> {
+        let wrong = |en: &str, ko: &str| Sentence {
+            en: en.to_owned(),
+            ko: ko.to_owned(),
+        };
+        let mut params = Self {
+            query: string(&mut object, "query")?,
+            // Some clients send an empty name for an operation that has none.
+            operation_name: string(&mut object, "operationName")?.filter(|name| !name.is_empty()),
             variables: match object.remove("variables") {
                 None | Some(Value::Null) => Variables::default(),
-                Some(map @ Value::Object(_)) => serde_json::from_value(map)
-                    .map_err(|_| "The variables must be a map of GraphQL values.")?,
-                Some(_) => return Err("The variables must be a map."),
+                Some(map @ Value::Object(_)) => serde_json::from_value(map).map_err(|_| {
+                    wrong(
+                        "The variables must be a map of GraphQL values.",
+                        "variables는 GraphQL 값으로 된 객체여야 합니다.",
+                    )
+                })?,
+                Some(_) => {
+                    return Err(wrong(
+                        "The variables must be a map.",
+                        "variables는 객체여야 합니다.",
+                    ));
+                }
             },
             extensions: match object.remove("extensions") {
                 None | Some(Value::Null) => Map::new(),
                 Some(Value::Object(map)) => map,
-                Some(_) => return Err("The extensions must be a map."),
+                Some(_) => {
+                    return Err(wrong(
+                        "The extensions must be a map.",
+                        "extensions는 객체여야 합니다.",
+                    ));
+                }
             },
         };
-        if params.query.is_none() && !params.extensions.contains_key("persistedQuery") {
-            return Err("A query is needed.");
+        let is_named = params.extensions.contains_key("persistedQuery");
+        if is_named && params.query.as_ref().is_some_and(String::is_empty) {
+            params.query = None;
+        }
+        if params.query.is_none() && !is_named {
+            return Err(wrong("A query is needed.", "쿼리가 필요합니다."));
         }
         Ok(params)
     }
 }
 
-fn string(object: &mut Map<String, Value>, key: &str) -> Result<Option<String>, ()> {
+fn string(object: &mut Map<String, Value>, key: &str) -> Result<Option<String>, Sentence> {
     match object.remove(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(()),
+        Some(_) => Err(Sentence {
+            en: format!("The {key} must be a string."),
+            ko: format!("{key} 값은 문자열이어야 합니다."),
+        }),
     }
 }
 
@@ -55,7 +82,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn read(value: Value) -> Result<Params, &'static str> {
+    fn read(value: Value) -> Result<Params, Sentence> {
         let Value::Object(object) = value else {
             unreachable!()
         };
@@ -72,6 +99,20 @@ mod tests {
         assert_eq!(params.query.as_deref(), Some("{ a }"));
         assert_eq!(params.operation_name, None);
         assert!(params.variables.is_empty() && params.extensions.is_empty());
+    }
+
+    #[test]
+    fn an_empty_name_is_none_and_an_empty_query_beside_a_hash_too() {
+        let params = read(json!({
+            "query": "", "operationName": "", "extensions": { "persistedQuery": {} },
+        }))
+        .unwrap();
+
+        assert_eq!((params.query, params.operation_name), (None, None));
+        assert_eq!(
+            read(json!({ "query": "" })).unwrap().query.as_deref(),
+            Some("")
+        );
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl<E: Executor> Connection<E> {
                 Ok(Said::Init(payload)) => self.init(&payload),
                 Ok(Said::Ping(payload)) => self.ping(payload),
                 Ok(Said::Pong) => ControlFlow::Continue(()),
-                Ok(Said::Subscribe { id, params }) => self.subscribe(id, *params),
+                Ok(Said::Subscribe { id, params }) => self.subscribe(id, *params, text.len()),
                 Ok(Said::Complete { id }) => {
                     self.operations.end(&id);
                     ControlFlow::Continue(())
@@ -127,7 +127,7 @@ impl<E: Executor> Connection<E> {
         }
     }
 
-    fn subscribe(&mut self, id: String, params: Params) -> Step {
+    fn subscribe(&mut self, id: String, params: Params, size: usize) -> Step {
         let Phase::Open(standing) = &self.phase else {
             return close(Close::unauthorized());
         };
@@ -148,7 +148,7 @@ impl<E: Executor> Connection<E> {
         let actor = right.map_or(Actor::Anonymous, |right| Actor::SignedIn(right.actor));
         let caller = Caller::new(self.client.clone(), actor);
         let (net, engine) = (self.net.clone(), self.engine.clone());
-        let beginning = begin(net, engine, params, right, Arc::clone(&caller));
+        let beginning = begin(net, engine, params, size, right, Arc::clone(&caller));
         self.operations.begin(id, caller, beginning);
         ControlFlow::Continue(())
     }
@@ -201,6 +201,7 @@ async fn begin<E: Executor>(
     net: Net,
     engine: Engine<E>,
     params: Params,
+    size: usize,
     right: Option<SocketRight>,
     caller: Arc<Caller>,
 ) -> Started {
@@ -213,6 +214,7 @@ async fn begin<E: Executor>(
         operation_name: params.operation_name,
         variables: params.variables,
         uploads: Vec::new(),
+        size,
     };
     let prepared = match engine.prepare(raw).await {
         Ok(prepared) => prepared,

@@ -38,7 +38,8 @@ impl Said {
                 let id = id(&mut message)?;
                 let payload =
                     payload(&mut message)?.ok_or("Invalid message: 'payload' must be an object")?;
-                let params = Params::read(payload).map_err(|e| format!("Invalid message: {e}"))?;
+                let params =
+                    Params::read(payload).map_err(|e| format!("Invalid message: {}", e.en))?;
                 Ok(Self::Subscribe {
                     id,
                     params: Box::new(params),

@@ -22,17 +22,23 @@ use async_graphql::{
 use async_graphql_value::Value;
 
 use self::usage::{Definitions, Scope};
-use super::lexer;
-use crate::error::Error;
+use super::{documents::ERRORS, lexer};
+use crate::error::{Error, short};
 
-pub(super) use values::scalar_takes;
+pub(super) use {usage::NeverNull, values::scalar_takes};
 
-/// Every rule that `document` breaks, in the order of its `text`.
-pub(super) fn check(registry: &Registry, document: &ExecutableDocument, text: &str) -> Vec<Error> {
+/// The rules that `document` breaks, in the order of its `text`: all of them or, of very many, [`ERRORS`]. Takes time in
+/// proportion to the text. A document that breaks none comes with the variables that must not be null, in the order of its
+/// operations.
+pub(super) fn check(
+    registry: &Registry,
+    document: &ExecutableDocument,
+    text: &str,
+) -> Result<Vec<NeverNull>, Vec<Error>> {
     let mut walk = Walk {
         registry,
         document,
-        errors: Vec::new(),
+        broken: Broken::default(),
         scope: Scope::default(),
     };
     let mut definitions = Definitions::default();
@@ -40,7 +46,9 @@ pub(super) fn check(registry: &Registry, document: &ExecutableDocument, text: &s
         let scope = walk.operation(operation);
         definitions.operations.push((name, operation, scope));
     }
-    for (name, fragment) in &document.fragments {
+    let mut fragments: Vec<_> = document.fragments.iter().collect();
+    fragments.sort_by_key(|(_, fragment)| fragment.pos);
+    for (name, fragment) in fragments {
         walk.directives(&fragment.node.directives, Location::FRAGMENT_DEFINITION);
         let on = walk.condition(&fragment.node.type_condition);
         walk.set(&fragment.node.selection_set.node, on);
@@ -49,24 +57,38 @@ pub(super) fn check(registry: &Registry, document: &ExecutableDocument, text: &s
             .fragments
             .insert(name.as_str(), (fragment.pos, scope));
     }
-    let mut errors = walk.errors;
-    definitions.check(&mut errors);
-    for (name, pos) in lexer::repeated_fields(text) {
-        let message = format!("There can be only one input field named \"{name}\".");
-        errors.push(broken(message, [pos]));
+    let mut broken = walk.broken;
+    let never_null = definitions.check(&mut broken);
+    for (name, pos) in lexer::repeated_fields(text, ERRORS) {
+        let name = short(name);
+        broken.push([pos], || {
+            format!("There can be only one input field named \"{name}\".")
+        });
+    }
+    let mut errors = broken.0;
+    if errors.is_empty() {
+        return Ok(never_null);
     }
     errors.sort_by_key(|error| match error {
         Error::Validation { locations, .. } => locations.first().copied().unwrap_or_default(),
         _ => Pos::default(),
     });
-    errors
+    Err(errors)
 }
 
-/// A broken rule.
-fn broken(message: String, locations: impl Into<Vec<Pos>>) -> Error {
-    Error::Validation {
-        message,
-        locations: locations.into(),
+/// Broken rules, at most [`ERRORS`].
+#[derive(Default)]
+struct Broken(Vec<Error>);
+
+impl Broken {
+    /// Notes that a rule is broken at these places. The message is made only if there is room for it.
+    fn push(&mut self, locations: impl Into<Vec<Pos>>, message: impl FnOnce() -> String) {
+        if self.0.len() < ERRORS {
+            self.0.push(Error::Validation {
+                message: message(),
+                locations: locations.into(),
+            });
+        }
     }
 }
 
@@ -74,14 +96,14 @@ fn broken(message: String, locations: impl Into<Vec<Pos>>) -> Error {
 struct Walk<'a> {
     registry: &'a Registry,
     document: &'a ExecutableDocument,
-    errors: Vec<Error>,
+    broken: Broken,
     /// What the present definition uses.
     scope: Scope<'a>,
 }
 
 impl<'a> Walk<'a> {
-    fn report(&mut self, pos: Pos, message: String) {
-        self.errors.push(broken(message, [pos]));
+    fn report(&mut self, pos: Pos, message: impl FnOnce() -> String) {
+        self.broken.push([pos], message);
     }
 
     fn operation(&mut self, operation: &'a Positioned<OperationDefinition>) -> Scope<'a> {
@@ -96,7 +118,7 @@ impl<'a> Walk<'a> {
         };
         let root = root.and_then(|name| self.registry.types.get(name));
         if root.is_none() {
-            self.report(operation.pos, format!("The schema has no {}s.", node.ty));
+            self.report(operation.pos, || format!("The schema has no {}s.", node.ty));
         }
         self.directives(&node.directives, location);
         self.variables(node);
@@ -110,32 +132,29 @@ impl<'a> Walk<'a> {
             let definition = &variable.node;
             let name = &definition.name.node;
             if !names.insert(name) {
-                self.report(
-                    variable.pos,
-                    format!("There can be only one variable named \"${name}\"."),
-                );
+                self.report(variable.pos, || {
+                    format!("There can be only one variable named \"${}\".", short(name))
+                });
             }
             self.directives(&definition.directives, Location::VARIABLE_DEFINITION);
             let ty = definition.var_type.node.to_string();
             let concrete = MetaTypeName::concrete_typename(&ty);
             let known = self.registry.types.get(concrete);
             if !known.is_some_and(MetaType::is_input) {
-                self.scope.ill_typed.push(name.as_str());
+                self.scope.ill_typed.insert(name.as_str());
             }
             match known {
-                None => self.report(
-                    definition.var_type.pos,
-                    format!("Unknown type \"{concrete}\"."),
-                ),
-                Some(known) if !known.is_input() => self.report(
-                    definition.var_type.pos,
-                    format!("Variable \"${name}\" cannot be of the output type \"{ty}\"."),
-                ),
-                Some(_) if concrete == "Upload" && operation.ty != OperationType::Mutation => self
-                    .report(
-                        definition.var_type.pos,
-                        "Only mutations take uploads.".to_owned(),
-                    ),
+                None => self.report(definition.var_type.pos, || {
+                    format!("Unknown type \"{}\".", short(concrete))
+                }),
+                Some(known) if !known.is_input() => self.report(definition.var_type.pos, || {
+                    let (name, ty) = (short(name), short(&ty));
+                    format!("Variable \"${name}\" cannot be of the output type \"{ty}\".")
+                }),
+                Some(_) if concrete == "Upload" && operation.ty != OperationType::Mutation => {
+                    let pos = definition.var_type.pos;
+                    self.report(pos, || "Only mutations take uploads.".to_owned());
+                }
                 Some(_) => {
                     if let Some(default) = &definition.default_value {
                         values::check_constant(self, &default.node, &ty, default.pos);
@@ -166,7 +185,9 @@ impl<'a> Walk<'a> {
                     let name = &spread.node.fragment_name.node;
                     self.scope.spreads.push(name.as_str());
                     match self.document.fragments.get(name) {
-                        None => self.report(spread.pos, format!("Unknown fragment \"{name}\".")),
+                        None => self.report(spread.pos, || {
+                            format!("Unknown fragment \"{}\".", short(name))
+                        }),
                         Some(fragment) => {
                             let condition = &fragment.node.type_condition.node.on.node;
                             let inner = self.registry.types.get(condition.as_str());
@@ -183,17 +204,16 @@ impl<'a> Walk<'a> {
         let on = &condition.node.on;
         match self.registry.types.get(on.node.as_str()) {
             None => {
-                self.report(on.pos, format!("Unknown type \"{}\".", on.node));
+                self.report(on.pos, || format!("Unknown type \"{}\".", short(&on.node)));
                 None
             }
             Some(ty) if !ty.is_composite() => {
-                self.report(
-                    on.pos,
+                self.report(on.pos, || {
                     format!(
                         "A fragment cannot be on \"{}\", which has no fields.",
                         on.node
-                    ),
-                );
+                    )
+                });
                 None
             }
             known => known,
@@ -206,12 +226,13 @@ impl<'a> Walk<'a> {
             && inner.is_composite()
             && !outer.type_overlap(inner)
         {
-            let message = format!(
-                "No \"{}\" can be a \"{}\": the fragment can never apply here.",
-                outer.name(),
-                inner.name()
-            );
-            self.report(pos, message);
+            self.report(pos, || {
+                format!(
+                    "No \"{}\" can be a \"{}\": the fragment can never apply here.",
+                    outer.name(),
+                    inner.name()
+                )
+            });
         }
     }
 
@@ -224,8 +245,13 @@ impl<'a> Walk<'a> {
             (Some(known), _) => Some(known.ty.as_str()),
             (None, Some(_)) if name == "__typename" => Some("String!"),
             (None, Some(on)) => {
-                let message = format!("Unknown field \"{name}\" on type \"{}\".", on.name());
-                self.report(field.pos, message);
+                self.report(field.pos, || {
+                    format!(
+                        "Unknown field \"{}\" on type \"{}\".",
+                        short(name),
+                        on.name()
+                    )
+                });
                 None
             }
             (None, None) => None,
@@ -234,26 +260,28 @@ impl<'a> Walk<'a> {
             &node.arguments,
             ty.map(|_| known.map(|known| &known.args)),
             field.pos,
-            || format!("field \"{name}\""),
+            || format!("field \"{}\"", short(name)),
         );
 
         let concrete = ty.and_then(|ty| self.registry.concrete_type_by_name(ty));
         let has_selection = !node.selection_set.node.items.is_empty();
         match concrete {
-            Some(concrete) if concrete.is_leaf() && has_selection => self.report(
-                field.pos,
-                format!(
-                    "Field \"{name}\" must not have a selection: \"{}\" has no fields.",
-                    concrete.name()
-                ),
-            ),
-            Some(concrete) if !concrete.is_leaf() && !has_selection => self.report(
-                field.pos,
-                format!(
-                    "Field \"{name}\" of type \"{}\" must have a selection of fields.",
-                    concrete.name()
-                ),
-            ),
+            Some(concrete) if concrete.is_leaf() && has_selection => {
+                self.report(field.pos, || {
+                    format!(
+                        "Field \"{name}\" must not have a selection: \"{}\" has no fields.",
+                        concrete.name()
+                    )
+                });
+            }
+            Some(concrete) if !concrete.is_leaf() && !has_selection => {
+                self.report(field.pos, || {
+                    format!(
+                        "Field \"{name}\" of type \"{}\" must have a selection of fields.",
+                        concrete.name()
+                    )
+                });
+            }
             _ => {}
         }
         let below = concrete.filter(|concrete| concrete.is_composite());
@@ -267,16 +295,19 @@ impl<'a> Walk<'a> {
             let name = node.name.node.as_str();
             let known = self.registry.directives.get(name);
             match known {
-                None => self.report(directive.pos, format!("Unknown directive \"@{name}\".")),
+                None => self.report(directive.pos, || {
+                    format!("Unknown directive \"@{}\".", short(name))
+                }),
                 Some(known) => {
                     if !known.locations.contains(&location) {
-                        let message =
-                            format!("Directive \"@{name}\" may not be used on {location:?}.");
-                        self.report(directive.pos, message);
+                        self.report(directive.pos, || {
+                            format!("Directive \"@{name}\" may not be used on {location:?}.")
+                        });
                     }
                     if !known.is_repeatable && !seen.insert(name) {
-                        let message = format!("Directive \"@{name}\" can be used only once here.");
-                        self.report(directive.pos, message);
+                        self.report(directive.pos, || {
+                            format!("Directive \"@{name}\" can be used only once here.")
+                        });
                     }
                 }
             }
@@ -284,7 +315,7 @@ impl<'a> Walk<'a> {
                 &node.arguments,
                 known.map(|known| Some(&known.args)),
                 directive.pos,
-                || format!("directive \"@{name}\""),
+                || format!("directive \"@{}\"", short(name)),
             );
         }
     }
@@ -300,15 +331,18 @@ impl<'a> Walk<'a> {
         let mut seen = HashSet::new();
         for (name, value) in arguments {
             if !seen.insert(&name.node) {
-                let message = format!("There can be only one argument named \"{}\".", name.node);
-                self.report(name.pos, message);
+                self.report(name.pos, || {
+                    let name = short(&name.node);
+                    format!("There can be only one argument named \"{name}\".")
+                });
             }
             let argument = known
                 .flatten()
                 .and_then(|args| args.get(name.node.as_str()));
             if known.is_some() && argument.is_none() {
-                let message = format!("Unknown argument \"{}\" of {}.", name.node, of());
-                self.report(name.pos, message);
+                self.report(name.pos, || {
+                    format!("Unknown argument \"{}\" of {}.", short(&name.node), of())
+                });
             }
             values::check(self, &value.node, argument, value.pos);
         }
@@ -316,13 +350,14 @@ impl<'a> Walk<'a> {
             let required = MetaTypeName::create(&argument.ty).is_non_null()
                 && argument.default_value.is_none();
             if required && !arguments.iter().any(|(name, _)| name.node == argument.name) {
-                let message = format!(
-                    "Argument \"{}\" of type \"{}\" of {} is needed.",
-                    argument.name,
-                    argument.ty,
-                    of()
-                );
-                self.report(pos, message);
+                self.report(pos, || {
+                    format!(
+                        "Argument \"{}\" of type \"{}\" of {} is needed.",
+                        argument.name,
+                        argument.ty,
+                        of()
+                    )
+                });
             }
         }
     }

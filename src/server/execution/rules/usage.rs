@@ -4,20 +4,23 @@ use std::collections::{HashMap, HashSet};
 
 use async_graphql::{
     Name, Pos, Positioned,
+    indexmap::IndexMap,
     parser::types::{OperationDefinition, VariableDefinition},
     registry::MetaTypeName,
 };
 
-use super::broken;
-use crate::error::Error;
+use super::Broken;
+use crate::error::short;
 
 /// A variable where a value is asked for.
 pub(super) struct Usage<'a> {
     pub name: &'a str,
     /// `None` where the type is not known; that is reported elsewhere.
     pub expected: Option<&'a str>,
-    /// Whether the argument or input field has a default, so that null may stand there as absent.
+    /// Whether the argument or input field has a default, so that the variable may be of a nullable type.
     pub has_default: bool,
+    /// Where in its argument the variable stands, as in `spare.length`, if null there breaks a rule of that input field.
+    pub never_null: Option<String>,
     pub pos: Pos,
 }
 
@@ -27,7 +30,7 @@ pub(super) struct Scope<'a> {
     pub usages: Vec<Usage<'a>>,
     pub spreads: Vec<&'a str>,
     /// Variables whose very type is wrong: where they stand cannot be judged.
-    pub ill_typed: Vec<&'a str>,
+    pub ill_typed: HashSet<&'a str>,
 }
 
 /// What all definitions use.
@@ -38,40 +41,55 @@ pub(super) struct Definitions<'a> {
         &'a Positioned<OperationDefinition>,
         Scope<'a>,
     )>,
-    pub fragments: HashMap<&'a str, (Pos, Scope<'a>)>,
+    pub fragments: IndexMap<&'a str, (Pos, Scope<'a>)>,
 }
 
+/// Variables of one operation that must not be null, each with the input field where it stands.
+pub(in crate::server::execution) type NeverNull = Vec<(Name, String)>;
+
 impl<'a> Definitions<'a> {
-    pub(super) fn check(&self, errors: &mut Vec<Error>) {
+    /// Notes what is broken, and tells what variables must not be, by operation.
+    pub(super) fn check(&self, broken: &mut Broken) -> Vec<NeverNull> {
+        let mut never_null = Vec::with_capacity(self.operations.len());
         let mut used = HashSet::new();
         for (name, operation, scope) in &self.operations {
             let reached = self.reached(scope);
             let usages = scope.usages.iter().chain(
                 reached
                     .iter()
-                    .filter_map(|fragment| self.fragments.get(fragment))
+                    .filter_map(|fragment| self.fragments.get(*fragment))
                     .flat_map(|(_, scope)| &scope.usages),
             );
-            let by = name.map_or_else(String::new, |name| format!(" by operation \"{name}\""));
-            let usages = usages.map(|usage| Usage {
-                expected: usage
-                    .expected
-                    .filter(|_| !scope.ill_typed.contains(&usage.name)),
-                ..*usage
+            let by = name.map_or_else(String::new, |name| {
+                format!(" by operation \"{}\"", short(name))
             });
-            variables(&operation.node.variable_definitions, usages, &by, errors);
+            let usages: Vec<_> = usages.collect();
+            never_null.push(
+                usages
+                    .iter()
+                    .filter_map(|usage| Some((Name::new(usage.name), usage.never_null.clone()?)))
+                    .collect(),
+            );
+            let usages = usages.into_iter().map(|usage| {
+                let is_typed = !scope.ill_typed.contains(usage.name);
+                (usage, usage.expected.filter(|_| is_typed))
+            });
+            variables(&operation.node.variable_definitions, usages, &by, broken);
             used.extend(reached);
         }
         for (name, (pos, scope)) in &self.fragments {
             if !used.contains(name) {
-                let message = format!("Fragment \"{name}\" is never used.");
-                errors.push(broken(message, [*pos]));
+                broken.push([*pos], || {
+                    format!("Fragment \"{}\" is never used.", short(name))
+                });
             }
             if self.reached(scope).contains(name) {
-                let message = format!("Fragment \"{name}\" spreads itself.");
-                errors.push(broken(message, [*pos]));
+                broken.push([*pos], || {
+                    format!("Fragment \"{}\" spreads itself.", short(name))
+                });
             }
         }
+        never_null
     }
 
     /// Names of the fragments that `scope` spreads, directly or through others.
@@ -89,39 +107,47 @@ impl<'a> Definitions<'a> {
     }
 }
 
+/// Each usage comes with what it is judged by.
 fn variables<'a>(
     definitions: &[Positioned<VariableDefinition>],
-    usages: impl Iterator<Item = Usage<'a>>,
+    usages: impl Iterator<Item = (&'a Usage<'a>, Option<&'a str>)>,
     by: &str,
-    errors: &mut Vec<Error>,
+    broken: &mut Broken,
 ) {
-    let mut used = HashSet::new();
-    for usage in usages {
-        used.insert(usage.name);
-        let Some(definition) = definitions
-            .iter()
-            .find(|definition| definition.node.name.node == usage.name)
-        else {
-            let message = format!("Variable \"${}\" is not defined{by}.", usage.name);
-            errors.push(broken(message, [usage.pos]));
+    let mut named = HashMap::with_capacity(definitions.len());
+    for definition in definitions {
+        // Of two with one name, which is another rule's matter, the first counts.
+        let name = definition.node.name.node.as_str();
+        named.entry(name).or_insert((definition, false));
+    }
+    for (usage, expected) in usages {
+        let Some((definition, is_used)) = named.get_mut(usage.name) else {
+            broken.push([usage.pos], || {
+                format!("Variable \"${}\" is not defined{by}.", short(usage.name))
+            });
+            continue;
+        };
+        *is_used = true;
+        let Some(expected) = expected else {
             continue;
         };
         let ty = definition.node.var_type.node.to_string();
-        if let Some(expected) = usage.expected
-            && !may_stand(&definition.node, &ty, expected, usage.has_default)
-        {
-            let message = format!(
-                "Variable \"${}\" of type \"{ty}\" cannot stand where \"{expected}\" is expected.",
-                usage.name
-            );
-            errors.push(broken(message, [definition.pos, usage.pos]));
+        if !may_stand(&definition.node, &ty, expected, usage.has_default) {
+            broken.push([definition.pos, usage.pos], || {
+                format!(
+                    "Variable \"${}\" of type \"{}\" cannot stand where \"{expected}\" is expected.",
+                    short(usage.name),
+                    short(ty)
+                )
+            });
         }
     }
     for definition in definitions {
-        let name = &definition.node.name.node;
-        if !used.contains(name.as_str()) {
-            let message = format!("Variable \"${name}\" is not used{by}.");
-            errors.push(broken(message, [definition.pos]));
+        let name = definition.node.name.node.as_str();
+        if !named.get(name).is_some_and(|(_, is_used)| *is_used) {
+            broken.push([definition.pos], || {
+                format!("Variable \"${}\" is not used{by}.", short(name))
+            });
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Literals against the types of the places where they stand.
 
+use std::borrow::Cow;
+
 use async_graphql::{
     Pos,
     registry::{MetaInputValue, MetaType, MetaTypeName},
 };
 use async_graphql_value::{ConstValue, Value};
 
-use super::{Walk, broken, usage::Usage};
+use super::{Walk, usage::Usage};
+use crate::error::short;
 
 /// Where a literal stands: its type, if that is known, and whether the place has a default.
 #[derive(Clone, Copy)]
@@ -31,8 +34,9 @@ pub(super) fn check<'a>(
     let mut found = Found::default();
     found.value(walk.registry, value, place);
     walk.scope.usages.extend(found.usages);
-    walk.errors
-        .extend(found.misfits.into_iter().map(|m| broken(m, [pos])));
+    for misfit in found.misfits {
+        walk.report(pos, || misfit);
+    }
 }
 
 /// Checks the default of a variable.
@@ -45,8 +49,9 @@ pub(super) fn check_constant(walk: &mut Walk<'_>, value: &ConstValue, ty: &str, 
     };
     let mut found = Found::default();
     found.value(walk.registry, &value, place);
-    walk.errors
-        .extend(found.misfits.into_iter().map(|m| broken(m, [pos])));
+    for misfit in found.misfits {
+        walk.report(pos, || misfit);
+    }
 }
 
 /// Whether the scalar `ty` takes `value`; `valid` is the scalar's own opinion.
@@ -67,6 +72,8 @@ pub(in crate::server::execution) fn scalar_takes(
 
 #[derive(Default)]
 struct Found<'a> {
+    /// Fields and indices from the argument down to the present value.
+    path: Vec<Cow<'a, str>>,
     usages: Vec<Usage<'a>>,
     misfits: Vec<String>,
 }
@@ -101,9 +108,13 @@ impl<'a> Found<'a> {
             (MetaTypeName::NonNull(_), Value::Null) => self.misfit(ty, value),
             (MetaTypeName::NonNull(inner), _) => self.value(registry, value, item(Some(inner))),
             (_, Value::Null) => {}
-            (MetaTypeName::List(inner), Value::List(items)) => items
-                .iter()
-                .for_each(|v| self.value(registry, v, item(Some(inner)))),
+            (MetaTypeName::List(inner), Value::List(items)) => {
+                for (index, value) in items.iter().enumerate() {
+                    self.path.push(index.to_string().into());
+                    self.value(registry, value, item(Some(inner)));
+                    self.path.pop();
+                }
+            }
             // A single value stands for the list of it.
             (MetaTypeName::List(inner), _) => self.value(registry, value, item(Some(inner))),
             (MetaTypeName::Named(name), _) => match registry.types.get(name) {
@@ -145,15 +156,19 @@ impl<'a> Found<'a> {
         for (name, value) in fields {
             let field = known.get(name.as_str());
             if field.is_none() {
-                self.misfits
-                    .push(format!("Unknown field \"{name}\" of input type \"{ty}\"."));
+                self.misfits.push(format!(
+                    "Unknown field \"{}\" of input type \"{ty}\".",
+                    short(name)
+                ));
             }
             let place = Place {
                 ty: field.map(|field| field.ty.as_str()),
                 has_default: field.is_some_and(|field| field.default_value.is_some()),
                 pos,
             };
+            self.path.push(name.as_str().into());
             self.value(registry, value, place);
+            self.path.pop();
         }
         for field in known.values() {
             let required =
@@ -173,16 +188,24 @@ impl<'a> Found<'a> {
     }
 
     fn usage(&mut self, name: &'a str, place: Place<'a>) {
+        let is_non_null = place
+            .ty
+            .is_some_and(|ty| MetaTypeName::create(ty).is_non_null());
+        let never_null = (place.has_default && is_non_null && !self.path.is_empty())
+            .then(|| self.path.join("."));
         self.usages.push(Usage {
             name,
             expected: place.ty,
             has_default: place.has_default,
+            never_null,
             pos: place.pos,
         });
     }
 
     fn misfit(&mut self, ty: &str, value: &Value) {
-        self.misfits
-            .push(format!("Expected a value of type \"{ty}\", found {value}."));
+        self.misfits.push(format!(
+            "Expected a value of type \"{ty}\", found {}.",
+            short(value)
+        ));
     }
 }

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::Bench;
-use crate::error::Error;
+use crate::{
+    access::{Actor, Caller},
+    error::{Error, Language},
+};
 
 /// What the refusal of `query` says is exceeded.
 async fn exceeded<E: async_graphql::Executor>(bench: &Bench<E>, query: &str) -> Vec<&'static str> {
@@ -359,3 +362,99 @@ const STANDARD: &str = r"
       }
     }
 ";
+
+/// Documents of a megabyte that break thousands of rules, or one rule with a name of a megabyte.
+fn monsters() -> Vec<String> {
+    let name = "N".repeat(1_000_000);
+    let numbered = |n: usize, one: &str| several(n, |i| one.replace('#', &i.to_string()));
+    vec![
+        format!(
+            "{}{{x(a:{{{}}})}}",
+            "\n".repeat(515_000),
+            "b:1 ".repeat(1_650)
+        ),
+        format!("query {name} ({}) {{ ok }}", numbered(1_200, "$a#: Int")),
+        format!("query {name} {{ {} }}", "draw(pen: {}) ".repeat(700)),
+        format!("{{ {} }}", numbered(2_000, "nothing#")),
+        format!("{{ {name} }}"),
+        format!("{{ ok @{name} }}"),
+        format!("{{ ok({name}: 1) }}"),
+        format!("{{ ...{name} }}"),
+        format!("query(${name}: {name}) {{ ok }}"),
+        format!("{{ echo(int: \"{name}\") }}"),
+        format!("{{ draw(pen: {{{name}: 1}}) }}"),
+        format!("{{ {name}: ok {name}: item {{ number }} }}"),
+        format!("{{ ...F }} fragment F on {name} {{ ok }}"),
+        format!("{{ ok }} fragment {name} on Query {{ ok }}"),
+        format!("query {name} {{ ok }} query {name} {{ ok }}"),
+        format!("{{ ok }} {}", numbered(600, "fragment F# on Query { ok }")),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_short_whatever_the_document() {
+    let bench = Bench::new();
+    for document in monsters() {
+        let start: String = document.trim_start().chars().take(60).collect();
+
+        let answer = bench.ask(&document).await;
+
+        let errors = answer["errors"].as_array().expect("refused");
+        assert!(
+            (1..=100).contains(&errors.len()),
+            "{start}: {}",
+            errors.len()
+        );
+        assert!(answer.to_string().len() < 100_000, "{start}");
+        for error in errors {
+            let message = error["message"].as_str().expect("a message");
+            assert!(message.chars().count() < 500, "{start}: {message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn variables_of_any_size_are_refused_in_few_words() {
+    let name = "N".repeat(100_000);
+    let echo = "query($colour: Colour, $int: Int) { echo(colour: $colour, int: $int) }";
+    let pen = "query($pen: Pen!) { draw(pen: $pen) }";
+    for (query, variables) in [
+        (echo, json!({ "colour": &name })),
+        (echo, json!({ "int": &name })),
+        (pen, json!({ "pen": { &name: 1 } })),
+        (
+            &format!("query(${name}: Int!) {{ echo(int: ${name}) }}"),
+            json!({}),
+        ),
+        ("query A { ok } query B { ok }", json!({})),
+    ] {
+        let mut request = super::raw(query, variables);
+        request.operation_name = query.contains("query A").then(|| name.clone());
+
+        let errors = bench_errors(request).await;
+
+        assert_eq!(errors.len(), 1);
+        for language in [Language::En, Language::Ko] {
+            assert!(errors[0].message(language).chars().count() < 500);
+        }
+    }
+}
+
+async fn bench_errors(request: super::super::RawRequest) -> Vec<Error> {
+    let prepared = Bench::new().engine().prepare(request).await;
+    prepared.err().expect("refused")
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_request_is_counted_from_before_its_preparation() {
+    let bench = Bench::new().limit(|limits| limits.request_time = Duration::from_secs(2));
+    let (engine, query) = (bench.engine(), "{ sleeps }");
+    let prepared = engine.prepare(super::raw(query, json!({}))).await;
+
+    tokio::time::advance(Duration::from_secs(3)).await;
+
+    let caller = Caller::new(super::client(Language::En), Actor::Anonymous);
+    let prepared = prepared.expect("a good document");
+    let answer = super::sent(engine.execute(prepared, caller).await);
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "TIMEOUT");
+}

@@ -174,6 +174,7 @@ fn raw(query: &str, variables: Value) -> RawRequest {
         operation_name: None,
         variables: Variables::from_json(variables),
         uploads: Vec::new(),
+        size: 0,
     }
 }
 

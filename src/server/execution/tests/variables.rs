@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Bench, raw};
+use crate::error::Language;
 
 const ECHO: &str =
     "query($int: Int, $float: Float, $id: ID, $colour: Colour, $ints: [Int!], $fallback: Int) {
@@ -90,11 +91,6 @@ async fn what_does_not_fit_is_refused_with_its_variable_and_path() {
         ),
         (
             pen,
-            json!({"pen": {"colour": "RED", "length": null}}),
-            "$pen.length",
-        ),
-        (
-            pen,
             json!({"pen": {"colour": "RED", "spare": {"colour": "RED", "tags": [1]}}}),
             "$pen.spare.tags.0",
         ),
@@ -112,6 +108,51 @@ async fn what_does_not_fit_is_refused_with_its_variable_and_path() {
             "{variables}: {message}"
         );
     }
+}
+
+#[tokio::test]
+async fn null_for_a_field_that_has_a_default_breaks_a_rule_of_that_field() {
+    let pen = "query($pen: Pen!) { draw(pen: $pen) }";
+    let mut bench = Bench::new();
+    for (language, message) in [
+        (Language::En, "Must not be null."),
+        (Language::Ko, "null일 수 없습니다."),
+    ] {
+        bench.language = language;
+        let inner = json!({"colour": "RED", "length": null});
+        for (variables, field) in [
+            (json!({"pen": inner}), "length"),
+            (
+                json!({"pen": {"colour": "RED", "spare": inner}}),
+                "spare.length",
+            ),
+        ] {
+            let answer = bench.ask_with(pen, variables).await;
+
+            let extensions = &answer["errors"][0]["extensions"];
+            assert_eq!(extensions["code"], "INVALID");
+            let violation = json!({"field": field, "code": "NULL", "message": message});
+            assert_eq!(extensions["violations"], json!([violation]));
+        }
+        let inline = "query($length: Int) { draw(pen: {colour: RED, spare: {colour: RED, length: $length}}) }";
+        let answer = bench.ask_with(inline, json!({"length": null})).await;
+        let extensions = &answer["errors"][0]["extensions"];
+        let violation = json!({"field": "spare.length", "code": "NULL", "message": message});
+        assert_eq!(extensions["violations"], json!([violation]));
+        let absent = bench.ask_with(inline, json!({})).await;
+        assert_eq!(absent["errors"], Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_said_in_the_language_of_the_caller() {
+    let mut bench = Bench::new();
+    bench.language = Language::Ko;
+
+    let answer = bench.ask_with(ECHO, json!({"int": "1"})).await;
+
+    let message = answer["errors"][0]["message"].as_str().expect("a message");
+    assert!(message.starts_with("변수 \"$int\""), "{message}");
 }
 
 #[tokio::test]
