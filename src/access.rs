@@ -18,7 +18,7 @@ use diesel::{
 use parking_lot::Mutex;
 
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::{Clock, Moment},
     error::{Error, Language, Result},
     ids::{SignInId, UserId},
 };
@@ -302,7 +302,7 @@ const SWEEP_RIGHTS_FROM: usize = 10_000;
 
 #[derive(Default)]
 struct Remembered {
-    sessions: HashMap<SignInId, (SignedIn, Timestamp)>,
+    sessions: HashMap<SignInId, (SignedIn, Moment)>,
     /// Grows with every change of rights, so that what was read before a change is not kept after it.
     changes: u64,
 }
@@ -325,7 +325,7 @@ impl RightsCache {
     pub fn recall(&self, session: SignInId) -> Result<SignedIn, AsOf> {
         let remembered = self.remembered.lock();
         match remembered.sessions.get(&session) {
-            Some((signed_in, read_at)) if self.clock.now().since(*read_at) < RIGHTS_LIFETIME => {
+            Some((signed_in, read_at)) if self.clock.moment().since(*read_at) < RIGHTS_LIFETIME => {
                 Ok(*signed_in)
             }
             _ => Err(AsOf(remembered.changes)),
@@ -334,7 +334,7 @@ impl RightsCache {
 
     /// Keeps what the database said, unless rights have changed since it was asked.
     pub fn remember(&self, signed_in: SignedIn, as_of: AsOf) {
-        let now = self.clock.now();
+        let now = self.clock.moment();
         let mut remembered = self.remembered.lock();
         if remembered.changes != as_of.0 {
             return;
@@ -363,5 +363,30 @@ impl RightsCache {
         let mut remembered = self.remembered.lock();
         remembered.changes += 1;
         remembered.sessions.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_are_remembered_for_a_second_whatever_the_time_of_day() {
+        let clock = Clock::system();
+        let cache = RightsCache::new(clock.clone());
+        let signed_in = SignedIn {
+            id: clock.id(),
+            role: Role::User,
+            session: clock.id(),
+        };
+        let recall = || cache.recall(signed_in.session).ok();
+        let as_of = cache.recall(signed_in.session).expect_err("unknown yet");
+        cache.remember(signed_in, as_of);
+
+        clock.set_by(-3_600);
+        assert_eq!(recall(), Some(signed_in));
+        clock.advance(RIGHTS_LIFETIME);
+
+        assert_eq!(recall(), None);
     }
 }

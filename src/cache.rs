@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::{Clock, Moment},
     error::Result,
 };
 
@@ -19,7 +19,7 @@ enum Inner {
 }
 
 impl Cache {
-    /// A cache within this process, whose time is that of `clock`.
+    /// A cache within this process, whose lifetimes are measured by `clock`.
     #[must_use]
     pub fn in_process(clock: Clock) -> Self {
         Self(Arc::new(Inner::InProcess(InProcess {
@@ -102,7 +102,7 @@ struct Shelf {
 }
 
 struct Entry {
-    ends: Timestamp,
+    ends: Moment,
     value: Value,
 }
 
@@ -115,7 +115,7 @@ enum Value {
 const SWEEP_FROM: usize = 4_096;
 
 impl Shelf {
-    fn insert(&mut self, key: &str, entry: Entry, now: Timestamp) {
+    fn insert(&mut self, key: &str, entry: Entry, now: Moment) {
         if self.entries.len() >= self.sweep_at.max(SWEEP_FROM) {
             self.entries.retain(|_, e| e.ends > now);
             // Sweeping costs as much as there is: doubling keeps it rare.
@@ -127,7 +127,7 @@ impl Shelf {
 
 impl InProcess {
     fn count(&self, key: &str, window: Duration) -> (u64, Duration) {
-        let now = self.clock.now();
+        let now = self.clock.moment();
         let mut shelf = self.shelf.lock();
         match shelf.entries.get_mut(key) {
             Some(Entry {
@@ -152,7 +152,7 @@ impl InProcess {
     }
 
     fn put(&self, key: &str, value: Vec<u8>, lifetime: Duration) {
-        let now = self.clock.now();
+        let now = self.clock.moment();
         self.shelf.lock().insert(
             key,
             Entry {
@@ -164,7 +164,7 @@ impl InProcess {
     }
 
     fn claim(&self, key: &str, lifetime: Duration) -> bool {
-        let now = self.clock.now();
+        let now = self.clock.moment();
         let mut shelf = self.shelf.lock();
         let is_free = shelf.entries.get(key).is_none_or(|e| e.ends <= now);
         if is_free {
@@ -187,7 +187,7 @@ impl InProcess {
     }
 
     fn take(&self, key: &str) -> Option<Vec<u8>> {
-        let now = self.clock.now();
+        let now = self.clock.moment();
         match self.shelf.lock().entries.remove(key) {
             Some(Entry {
                 ends,
@@ -214,6 +214,26 @@ mod tests {
         assert!(cache.claim("b", HOUR).await.unwrap());
         clock.advance(HOUR);
         assert!(cache.claim("a", HOUR).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn windows_and_lifetimes_do_not_follow_the_time_of_day() {
+        let clock = Clock::system();
+        let cache = Cache::in_process(clock.clone());
+        let minute = Duration::from_secs(60);
+        cache.count("rate", minute).await.unwrap();
+        cache.put("token", vec![1], minute).await.unwrap();
+
+        for hours in [-1, 3] {
+            clock.set_by(hours * 3_600);
+            let (count, left) = cache.count("rate", minute).await.unwrap();
+            assert!(count > 1 && left <= minute, "{left:?}");
+            assert!(!cache.claim("token", minute).await.unwrap());
+        }
+        clock.advance(minute);
+
+        assert_eq!(cache.count("rate", minute).await.unwrap().0, 1);
+        assert_eq!(cache.take("token").await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -1,4 +1,8 @@
 //! The time: read through a clock that tests can move, kept as microseconds.
+//!
+//! There are two. A [`Timestamp`] says when something happened, for people and for rows that outlive the process; it jumps
+//! when the system's time is set. A [`Moment`] never jumps, and means nothing outside of this process: lifetimes, rate
+//! windows and what caches remember are measured by it.
 
 use std::{
     fmt,
@@ -6,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
@@ -53,6 +57,12 @@ impl Timestamp {
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(micros_of(duration)))
+    }
+
+    /// How far apart the two are, whichever is earlier.
+    #[must_use]
+    pub fn distance(self, other: Self) -> Duration {
+        Duration::from_micros(self.0.abs_diff(other.0))
     }
 
     /// So much earlier.
@@ -120,13 +130,34 @@ where
     }
 }
 
+/// A point of the time that only goes on: what has passed since the process began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// So much later.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+
+    /// How long ago `earlier` was; zero when it lies ahead.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
 /// Tells the time and, since ids begin with it, makes ids. A clone tells the same time.
 #[derive(Clone)]
 pub struct Clock(Arc<Inner>);
 
 struct Inner {
-    /// Microseconds that a test has moved this clock ahead.
-    ahead: AtomicI64,
+    began: Instant,
+    /// Microseconds that a test has let pass.
+    passed: AtomicI64,
+    /// Microseconds by which a test has set the time of day forward or, below zero, back.
+    set: AtomicI64,
     /// Keeps ids of the same millisecond in the order of their making.
     ids: Mutex<ContextV7>,
 }
@@ -136,19 +167,29 @@ impl Clock {
     #[must_use]
     pub fn system() -> Self {
         Self(Arc::new(Inner {
-            ahead: AtomicI64::new(0),
+            began: Instant::now(),
+            passed: AtomicI64::new(0),
+            set: AtomicI64::new(0),
             ids: Mutex::new(ContextV7::new()),
         }))
     }
 
-    /// The present instant.
+    /// The present instant, as people and other programs have it.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that reads the system's time"
     )]
     pub fn now(&self) -> Timestamp {
-        Timestamp(Utc::now().timestamp_micros() + self.0.ahead.load(Ordering::Relaxed))
+        let moved = self.0.passed.load(Ordering::Relaxed) + self.0.set.load(Ordering::Relaxed);
+        Timestamp(Utc::now().timestamp_micros() + moved)
+    }
+
+    /// The present moment.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        let passed = u64::try_from(self.0.passed.load(Ordering::Relaxed)).unwrap_or(0);
+        Moment(self.0.began.elapsed() + Duration::from_micros(passed))
     }
 
     /// A new id, larger than all that this clock made before.
@@ -163,11 +204,17 @@ impl Clock {
         )))
     }
 
-    /// Moves this clock and its clones ahead. For tests: what waits in real time does not notice.
+    /// Lets time pass on this clock and its clones. For tests: what waits in real time does not notice.
     pub fn advance(&self, duration: Duration) {
         self.0
-            .ahead
+            .passed
             .fetch_add(micros_of(duration), Ordering::Relaxed);
+    }
+
+    /// Sets the time of day so many seconds forward or, below zero, back, as an operator or NTP does. No time passes. For
+    /// tests.
+    pub fn set_by(&self, seconds: i64) {
+        self.0.set.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
     }
 }
 
@@ -177,11 +224,28 @@ mod tests {
     use crate::ids::PostId;
 
     #[test]
-    fn ids_grow_even_within_a_millisecond() {
+    fn ids_grow_even_within_a_millisecond_and_when_the_time_is_set_back() {
         let clock = Clock::system();
-        let ids: Vec<PostId> = (0..5_000).map(|_| clock.id()).collect();
+        let mut ids: Vec<PostId> = (0..5_000).map(|_| clock.id()).collect();
+        clock.set_by(-3_600);
+        ids.extend((0..5_000).map(|_| clock.id::<crate::ids::PostKind>()));
 
         assert!(ids.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn a_moment_does_not_care_what_time_it_is() {
+        let clock = Clock::system();
+        let (began, said) = (clock.moment(), clock.now());
+
+        for hour in [-3_600, 7_200] {
+            clock.set_by(hour);
+            assert!(clock.moment().since(began) < Duration::from_secs(60));
+        }
+        assert!(clock.now().since(said) >= Duration::from_secs(3_600));
+        clock.advance(Duration::from_secs(60));
+
+        assert!(clock.moment().since(began) >= Duration::from_secs(60));
     }
 
     #[test]

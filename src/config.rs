@@ -359,6 +359,22 @@ pub struct Limits {
         value_name = "N"
     )]
     pub login_account: u32,
+    /// Refreshes of access tokens a minute per sign-in session.
+    #[arg(
+        long = "limit-refresh",
+        env = "LIMIT_REFRESH",
+        default_value_t = 10,
+        value_name = "N"
+    )]
+    pub refresh: u32,
+    /// Sign-in sessions of a user; a new one ends the oldest.
+    #[arg(
+        long = "limit-sign-ins",
+        env = "LIMIT_SIGN_INS",
+        default_value_t = 100,
+        value_name = "N", value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub sign_ins: u32,
     /// Sign-ups an hour per address.
     #[arg(
         long = "limit-sign-up",

@@ -66,19 +66,25 @@ fn is_ignorable(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Text of several lines, kept as it was typed: so many characters, not only white space, and no control characters but
-/// line breaks and tabs.
+/// Text of several lines, with the white space that was typed: NFC, lines that end with LF, so many characters, some of
+/// them visible, and no control characters but line breaks and tabs.
 ///
 /// # Errors
 /// As [`line`].
-pub fn paragraphs(text: String, length: RangeInclusive<usize>) -> Result<String, Rule> {
+pub fn paragraphs(text: &str, length: RangeInclusive<usize>) -> Result<String, Rule> {
+    let max = *length.end();
+    // Measured first, as in `line`; a line break may have come as two characters.
+    if text.chars().nth(max.saturating_mul(10)).is_some() {
+        return Err(Rule::TooLong { max });
+    }
+    let text: String = text.replace("\r\n", "\n").nfc().collect();
     if text
         .chars()
-        .any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+        .any(|c| c.is_control() && !matches!(c, '\n' | '\t'))
     {
         return Err(Rule::ControlCharacter);
     }
-    if text.trim().is_empty() {
+    if text.chars().all(|c| c.is_whitespace() || is_ignorable(c)) {
         return Err(Rule::Blank);
     }
     within(&text, length)?;
@@ -160,18 +166,43 @@ mod tests {
 
     #[test]
     fn paragraphs_keep_their_white_space() {
+        assert_eq!(paragraphs(" a\n\tb ", 1..=9), Ok(" a\n\tb ".to_owned()));
+        assert_eq!(paragraphs("a\r\nb\r\n", 1..=4), Ok("a\nb\n".to_owned()));
+        assert_eq!(paragraphs("aaa", 1..=2), Err(Rule::TooLong { max: 2 }));
+        for bad in ["a\0", "a\rb", "a\u{85}b", "\u{1b}[31m"] {
+            assert_eq!(
+                paragraphs(bad, 1..=9),
+                Err(Rule::ControlCharacter),
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn paragraphs_are_composed_and_measured_then() {
+        let decomposed = "\u{1106}\u{1161}\u{1103}\u{1161}\u{11bc}";
+
+        assert_eq!(paragraphs(decomposed, 2..=2), Ok("마당".to_owned()));
         assert_eq!(
-            paragraphs(" a\n\tb ".to_owned(), 1..=9),
-            Ok(" a\n\tb ".to_owned())
+            paragraphs(&"\u{fdfa}".repeat(1_000_000), 1..=9),
+            Err(Rule::TooLong { max: 9 })
         );
-        assert_eq!(paragraphs(" \n".to_owned(), 1..=9), Err(Rule::Blank));
-        assert_eq!(
-            paragraphs("a\0".to_owned(), 1..=9),
-            Err(Rule::ControlCharacter)
-        );
-        assert_eq!(
-            paragraphs("aaa".to_owned(), 1..=2),
-            Err(Rule::TooLong { max: 2 })
-        );
+    }
+
+    #[test]
+    fn paragraphs_of_nothing_visible_are_blank() {
+        for blank in [
+            "",
+            " \n",
+            "\u{200b}",
+            "\u{3164}\n\u{2800}",
+            "\u{feff}\t\u{2060}",
+            "\u{3000}\u{a0}",
+        ] {
+            assert_eq!(paragraphs(blank, 1..=9), Err(Rule::Blank), "{blank:?}");
+        }
+        // Joiners and marks of direction are part of what people write.
+        let family = "👩\u{200d}👩\u{200d}👧 \u{200f}שלום";
+        assert_eq!(paragraphs(family, 1..=20), Ok(family.to_owned()));
     }
 }

@@ -12,7 +12,7 @@ use super::User;
 use crate::{
     access::Role,
     app::App,
-    clock::Timestamp,
+    clock::{Clock, Moment, Timestamp},
     config::{Config, SameSite},
     error::{Error, Result},
     ids::{SignInId, UserId},
@@ -35,8 +35,14 @@ pub struct AccessToken {
 pub struct AccessClaims {
     pub user: UserId,
     pub session: SignInId,
-    pub expires_at: Timestamp,
+    issued_at: Timestamp,
+    expires_at: Timestamp,
+    /// When they expire, by a clock that is not set.
+    pub expires: Moment,
 }
+
+/// So far ahead another server's clock may be.
+const SKEW: Duration = Duration::from_secs(60);
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
@@ -47,6 +53,9 @@ struct Claims {
     aud: String,
     jti: String,
     iat: i64,
+    /// Not of ours: tokens of ours hold from when they are issued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<i64>,
     exp: i64,
     /// For clients; this server trusts its own rows.
     role: String,
@@ -67,6 +76,7 @@ pub fn issue_access(app: &App, user: &User, session: SignInId) -> Result<AccessT
         aud: AUDIENCE.to_owned(),
         jti: random()?,
         iat: now.seconds(),
+        nbf: None,
         exp,
         role: if user.role == Role::Admin {
             "ADMIN"
@@ -95,28 +105,42 @@ pub fn read_access(app: &App, token: &str) -> Result<AccessClaims> {
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     // The time is the clock's, which tests move.
     validation.validate_exp = false;
+    // What a header calls critical must be understood (RFC 7515, 4.1.11), and no extension is.
+    let header = jsonwebtoken::decode_header(token).map_err(|_| Error::TokenInvalid)?;
+    if header.crit.is_some() {
+        return Err(Error::TokenInvalid);
+    }
     let key = DecodingKey::from_secret(&app.jwt_secret);
     let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation)
         .map_err(|_| Error::TokenInvalid)?
         .claims;
     let user = UserId::parse(&claims.sub).map_err(|_| Error::TokenInvalid)?;
     let session = SignInId::parse(&claims.sid).map_err(|_| Error::TokenInvalid)?;
-    if claims.typ != TYPE {
+    let at = |seconds: i64| Timestamp::from_micros(seconds.saturating_mul(1_000_000));
+    let now = app.clock.now();
+    let is_early = claims.nbf.is_some_and(|nbf| at(nbf) > now.after(SKEW));
+    if claims.typ != TYPE || is_early {
         return Err(Error::TokenInvalid);
     }
+    let expires_at = at(claims.exp);
     let claims = AccessClaims {
         user,
         session,
-        expires_at: Timestamp::from_micros(claims.exp.saturating_mul(1_000_000)),
+        issued_at: at(claims.iat),
+        expires_at,
+        expires: app.clock.moment().after(expires_at.since(now)),
     };
-    claims.unless_over(app.clock.now())
+    claims.unless_over(&app.clock)
 }
 
 impl AccessClaims {
     /// # Errors
-    /// `TOKEN_EXPIRED` when their time is over.
-    pub fn unless_over(self, now: Timestamp) -> Result<Self> {
-        if self.expires_at <= now {
+    /// `TOKEN_EXPIRED` when their time is over; `TOKEN_INVALID` when they are of the future, as after the time was set back.
+    pub fn unless_over(self, clock: &Clock) -> Result<Self> {
+        let now = clock.now();
+        if self.issued_at > now.after(SKEW) {
+            Err(Error::TokenInvalid)
+        } else if self.expires_at <= now || self.expires <= clock.moment() {
             Err(Error::TokenExpired)
         } else {
             Ok(self)

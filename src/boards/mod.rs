@@ -51,5 +51,5 @@ impl BoardName {
 /// # Errors
 /// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
 pub fn parse_information(information: &str) -> Result<String, Rule> {
-    text::line(information, 1..=512)
+    text::paragraphs(information, 1..=512)
 }

@@ -31,5 +31,5 @@ pub struct Comment {
 /// # Errors
 /// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
 pub fn parse_content(content: String) -> Result<String, Rule> {
-    text::paragraphs(content, 1..=4_000)
+    text::paragraphs(&content, 1..=4_000)
 }

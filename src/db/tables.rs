@@ -49,6 +49,16 @@ table! {
 }
 
 table! {
+    /// Where accounts signed in from in the last 90 days.
+    sign_in_addresses (user_id, network) {
+        user_id -> Binary,
+        /// An IPv4 address, or the first 64 bits of an IPv6 address.
+        network -> Text,
+        signed_in_at -> BigInt,
+    }
+}
+
+table! {
     /// Boards.
     boards (id) {
         id -> Binary,

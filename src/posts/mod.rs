@@ -45,5 +45,5 @@ pub fn parse_title(title: &str) -> Result<String, Rule> {
 /// # Errors
 /// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
 pub fn parse_content(content: String) -> Result<String, Rule> {
-    text::paragraphs(content, 1..=50_000)
+    text::paragraphs(&content, 1..=50_000)
 }

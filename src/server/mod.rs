@@ -66,7 +66,11 @@ impl Server {
 
         let schema = schema::build(Execution);
         let pages = Pages {
-            sdl: schema::sdl(&schema),
+            sdl: app
+                .config
+                .introspection
+                .is_on()
+                .then(|| schema::sdl(&schema)),
             graphiql: app.config.graphiql.is_on(),
             ready: ready_check(app.clone()),
             shutdown: shutdown.clone(),

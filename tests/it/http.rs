@@ -261,6 +261,73 @@ async fn without_introspection_the_schema_stays_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_introspection_the_text_of_the_schema_is_not_served_either() {
+    let app = TestApp::with(&["--introspection", "off"]).await;
+    let get = async |path: &str| {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        app.anonymous().send(request).await
+    };
+
+    let refused = get("/schema.graphql").await;
+
+    assert_eq!(
+        (refused.status.as_u16(), refused.code()),
+        (404, "NOT_FOUND")
+    );
+    assert!(!get("/").await.body.to_string().contains("schema.graphql"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_operation_that_runs_may_not_introspect() {
+    let app = TestApp::with(&["--introspection", "off"]).await;
+    let query = "query A { __typename } query B { __schema { queryType { name } } }";
+    let run = async |name: &str| {
+        let body = json!({ "query": query, "operationName": name }).to_string();
+        app.anonymous().post(body).await
+    };
+
+    assert_eq!(run("A").await.at("__typename"), "Query");
+    assert_eq!(run("B").await.code(), "FORBIDDEN");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_headers_count_as_none() {
+    let app = TestApp::with(&["--public-read", "on"]).await;
+    for (accept, authorization) in [("", ""), (" ", " ")] {
+        let request = Request::post("/graphql")
+            .header("content-type", "application/json")
+            .header("accept", accept)
+            .header("authorization", authorization)
+            .body(Body::from(
+                r#"{"query":"{ viewer { id } boards { totalCount } }"}"#,
+            ))
+            .unwrap();
+
+        let answer = app.anonymous().send(request).await;
+
+        assert_eq!(answer.status, 200);
+        assert_eq!(*answer.at("viewer"), serde_json::Value::Null);
+        assert_eq!(*answer.at("boards.totalCount"), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn null_for_an_input_field_with_a_default_names_it_in_the_language_of_the_caller() {
+    let app = TestApp::start().await;
+    let mut admin = app.admin().await;
+    admin.language = Some("ko");
+    let input = json!({ "name": "Yard", "information": "i", "isVisible": null });
+
+    let answer = admin.mutate("createBoard", input, "board { id }").await;
+
+    assert_eq!(answer.code(), "INVALID");
+    let violations = &answer.errors()[0]["extensions"]["violations"];
+    let expected =
+        json!([{ "field": "isVisible", "code": "NULL", "message": "null일 수 없습니다." }]);
+    assert_eq!(*violations, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_and_health_are_served() {
     let app = TestApp::start().await;
     let get = async |path: &str| {

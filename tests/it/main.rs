@@ -18,6 +18,7 @@ mod contract;
 mod counters;
 mod db;
 mod demo;
+mod edits;
 mod house;
 mod http;
 mod likes;

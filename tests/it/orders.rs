@@ -41,7 +41,7 @@ async fn yard() -> (Arc<TestApp>, Client, Client, String) {
     }
     // Changed after all others were made.
     let oldest = ann.query("{ posts(last: 1) { nodes { id } } }").await;
-    let input = json!({ "id": oldest.text("posts.nodes.0.id"), "title": "0" });
+    let input = json!({ "id": oldest.text("posts.nodes.0.id"), "content": "changed last" });
     ann.mutate("updatePost", input, "post { id }").await.data();
     views::flush(&app.app).await.unwrap();
     (app, ann, ben, board)

@@ -328,6 +328,12 @@ async fn forged_and_foreign_tokens_are_refused() {
     };
     let set =
         |key: &'static str, value: Value| move |claims: &mut Value| claims[key] = value.clone();
+    let later = |seconds: i64| app.clock.now().seconds() + seconds;
+    let critical = Header {
+        crit: Some(vec!["exp".to_owned()]),
+        ..Header::new(Algorithm::HS256)
+    };
+    let critical = encode(&critical, &claims, &EncodingKey::from_secret(SECRET)).unwrap();
     let mut parts: Vec<String> = good.split('.').map(str::to_owned).collect();
     parts[0] = base64("{\"alg\":\"none\",\"typ\":\"JWT\"}");
     let forged = [
@@ -352,6 +358,9 @@ async fn forged_and_foreign_tokens_are_refused() {
             SECRET,
             Algorithm::HS256,
         ),
+        signed(&set("nbf", json!(later(61))), SECRET, Algorithm::HS256),
+        signed(&set("iat", json!(later(61))), SECRET, Algorithm::HS256),
+        critical,
         signed(
             &|claims| drop(claims.as_object_mut().unwrap().remove("exp")),
             SECRET,
@@ -380,6 +389,18 @@ async fn forged_and_foreign_tokens_are_refused() {
         "ann",
         "the forger forges well"
     );
+    for key in ["nbf", "iat"] {
+        client.token = Some(signed(
+            &set(key, json!(later(50))),
+            SECRET,
+            Algorithm::HS256,
+        ));
+        assert_eq!(
+            client.query("{ viewer { name } }").await.at("viewer.name"),
+            "ann",
+            "clocks of servers differ a little"
+        );
+    }
     // The role in the token is for clients: the server goes by its own row.
     client.token = Some(signed(
         &set("role", json!("ADMIN")),
@@ -605,6 +626,109 @@ async fn aliases_are_attempts_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_and_an_address_of_one_account_answer_as_those_of_strangers() {
+    let app = TestApp::with(&["--rate-limits", "on"]).await;
+    app.insert_user("ann", madang::access::Role::User).await;
+    let codes = async |names: [&str; 2]| {
+        let mut codes = Vec::new();
+        for n in 0..10 {
+            let answer = app.anonymous().log_in(names[n % 2], "wrong horse").await;
+            codes.push(answer.code().to_owned());
+        }
+        codes
+    };
+
+    let of_ann = codes(["ann", "ann@example.org"]).await;
+    app.advance(61);
+
+    assert_eq!(of_ann, codes(["ben", "ben@example.org"]).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_from_elsewhere_do_not_lock_the_owner_out() {
+    let app = TestApp::with(&["--rate-limits", "on", "--limit-login-account", "3"]).await;
+    app.insert_user("ann", madang::access::Role::User).await;
+    let from = |address: &'static str| {
+        let mut client = app.anonymous();
+        client.address = address;
+        client
+    };
+    let (home, elsewhere) = ("2001:db8:1:2::3", "192.0.2.1");
+    from(home).log_in("ann", PASSWORD).await.data();
+    for _ in 0..3 {
+        from(elsewhere).log_in("ann", "wrong horse").await;
+    }
+
+    let refused = from(elsewhere).log_in("ann@example.org", PASSWORD).await;
+    assert_eq!(refused.code(), "RATE_LIMITED");
+    // Another address of the same network.
+    from("2001:db8:1:2:ffff::")
+        .log_in("ann", PASSWORD)
+        .await
+        .data();
+
+    app.advance(91 * 86_400);
+    for _ in 0..3 {
+        from(elsewhere).log_in("ann", "wrong horse").await;
+    }
+    assert_eq!(
+        from(home).log_in("ann", PASSWORD).await.code(),
+        "RATE_LIMITED"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_refreshed_ten_times_a_minute() {
+    let app = TestApp::with(&["--rate-limits", "on"]).await;
+    app.insert_user("ann", madang::access::Role::User).await;
+    let (client, token) = sign_in(&app, "ann").await;
+    let (_, other) = sign_in(&app, "ann").await;
+
+    for _ in 0..10 {
+        refresh_with(&client, &token).await.data();
+    }
+
+    assert_eq!(refresh_with(&client, &token).await.code(), "RATE_LIMITED");
+    refresh_with(&client, &other).await.data();
+    let unknown = refresh_with(&client, "nonsense").await;
+    assert_eq!(unknown.code(), "TOKEN_INVALID");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_beyond_the_limit_ends_the_oldest() {
+    let app = TestApp::with(&["--limit-sign-ins", "3"]).await;
+    let ann = app.user("ann").await;
+    let mut devices = vec![ann.clone()];
+    for _ in 0..3 {
+        devices.push(ann.again("ann").await);
+    }
+
+    let who = async |client: &Client| client.query("{ viewer { name } }").await;
+    assert_eq!(who(&devices[0]).await.code(), "TOKEN_INVALID");
+    for device in &devices[1..] {
+        assert_eq!(who(device).await.at("viewer.name"), "ann");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_do_not_live_longer_when_the_time_is_set_back() {
+    let app = TestApp::with(&["--access-token-ttl", "2h"]).await;
+    let ann = app.user("ann").await;
+    let code = async || ann.query("{ viewer { name } }").await;
+    assert_eq!(code().await.at("viewer.name"), "ann");
+    app.advance(3_700);
+    // Issued an hour ago: not of the future.
+    app.clock.set_by(-3_600);
+    assert_eq!(code().await.at("viewer.name"), "ann");
+
+    app.advance(3_600);
+    assert_eq!(code().await.code(), "TOKEN_EXPIRED");
+    app.clock.set_by(-7_200);
+
+    assert_eq!(code().await.code(), "TOKEN_INVALID");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_and_an_account_have_limits_of_their_own() {
     let app = TestApp::with(&["--rate-limits", "on", "--limit-login-account", "8"]).await;
     for n in 0..20 {
@@ -669,12 +793,18 @@ async fn writes_are_limited_per_user() {
     }
 
     assert_eq!(rename().await.code(), "RATE_LIMITED");
+    ann.query("mutation { issueSubscriptionToken { token } }")
+        .await
+        .data();
+    let input = json!({ "currentPassword": PASSWORD, "newPassword": "another horse battery" });
+    ann.mutate("changePassword", input, "success").await.data();
     assert_eq!(
         ann.query("mutation { logout { success } }")
             .await
             .at("logout.success"),
         true
     );
-    let ann = ann.again("ann").await;
+    let mut ann = ann;
+    ann.log_in("ann", "another horse battery").await.data();
     assert!(ann.query("{ viewer { id } }").await.errors().is_empty());
 }

@@ -132,6 +132,30 @@ async fn robots_in_a_burst_are_one_reader_each() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_makes_thirty_readers_of_a_post_an_hour() {
+    let (app, ann, _, post) = yard().await;
+    let visit = async |address: &'static str, agent: usize| {
+        let mut robot = app.anonymous();
+        robot.address = address;
+        let body = json!({ "query": "query($i: ID!) { post(id: $i) { content } }", "variables": { "i": post } });
+        let request = Request::post("/graphql")
+            .header("content-type", "application/json")
+            .header("user-agent", format!("robot {agent}"))
+            .body(body.to_string().into())
+            .unwrap();
+        robot.send(request).await.data();
+    };
+
+    for agent in 0..31 {
+        visit("198.51.100.1", agent).await;
+    }
+    assert_eq!(views(&app, &ann, &post).await, 30);
+    visit("198.51.100.2", 0).await;
+
+    assert_eq!(views(&app, &ann, &post).await, 31);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_counted_is_written_when_the_server_stops() {
     let (app, ann, _, post) = yard().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -401,6 +401,11 @@ describe('the right of a socket', () => {
       { token: admin.accessToken },
     );
     await closes(raw, 4401);
+
+    // And with the token that is still good otherwise: 4403 would have clients come back.
+    const again = await Raw.open();
+    again.send({ type: 'connection_init', payload: { token: banned.accessToken } });
+    await closes(again, 4401);
   });
 
   const lifetime = async () => {

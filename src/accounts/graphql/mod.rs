@@ -271,7 +271,7 @@ impl UserMutation {
         let id = violations.field("id", UserId::parse(&input.id));
         let reason = input
             .reason
-            .map(|reason| text::line(&reason, 1..=512))
+            .map(|reason| text::paragraphs(&reason, 1..=512))
             .transpose();
         let reason = violations.field("reason", reason);
         let (id, reason) = violations.finish(id.zip(reason))?;

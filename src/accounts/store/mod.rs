@@ -1,5 +1,6 @@
-//! The only rooms that read or write `users`, `sign_in_sessions` and `refresh_tokens`.
+//! The only rooms that read or write `users`, `sign_in_sessions`, `refresh_tokens` and `sign_in_addresses`.
 
+mod addresses;
 pub mod page;
 pub mod sessions;
 pub mod users;

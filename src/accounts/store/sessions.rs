@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use diesel::prelude::*;
 
-use super::rights_changed;
+use super::{addresses, rights_changed};
 use crate::{
     access::{Actor, Client, Role, SignedIn},
     accounts::{
@@ -76,17 +76,21 @@ pub async fn log_in(
         })
         .await?;
     let (user, hash) = found.unzip();
-    // An account is one, by whichever of its names; who is nobody is counted by what was typed.
-    let account = user.as_ref().map_or(typed, |user| user.id.to_string());
-    app.rate(
-        "login",
-        &format!("{network} {account}"),
-        limits.login,
-        MINUTE,
-    )
-    .await?;
-    app.rate("login-account", &account, limits.login_account, HOUR)
-        .await?;
+    // By what was typed: a name and an e-mail address of one account answer as those of two strangers.
+    let pair = format!("{network} {typed}");
+    app.rate("login", &pair, limits.login, MINUTE).await?;
+    let is_at_home = match &user {
+        Some(user) => addresses::is_known(app, user.id, network.clone()).await?,
+        None => false,
+    };
+    // Guesses of others from elsewhere do not lock the owner out.
+    if !is_at_home {
+        let account = user.as_ref().map(|user| user.id.to_string());
+        for counted in std::iter::once(typed).chain(account) {
+            app.rate("login-account", &counted, limits.login_account, HOUR)
+                .await?;
+        }
+    }
     let verdict = app.hashing.verify(password.clone(), hash.clone()).await?;
     let (Some(user), Some(hash), Verdict::Right | Verdict::RightButOld) = (user, hash, verdict)
     else {
@@ -120,7 +124,8 @@ pub async fn log_in(
     let refresh_token = tokens::random()?;
     let token_hash = tokens::hash(&refresh_token);
     let refresh_lifetime = session.expires_at.since(now);
-    let user = app
+    let most = app.config.limits.sign_ins as usize;
+    let (user, has_ended_others) = app
         .db
         .write(move |conn| {
             dialect::lock(conn, Lockable::Users, user.id)?;
@@ -154,13 +159,18 @@ pub async fn log_in(
                 sign_in_sessions::table.filter(over)
             )
             .execute(c))?;
+            let ended = end_oldest(conn, user.id, most - 1)?;
             on!(conn, |c| diesel::insert_into(sign_in_sessions::table)
                 .values(&session)
                 .execute(c))?;
             insert_token(conn, &token_hash, session.id, session.expires_at)?;
-            Ok(present)
+            addresses::remember(conn, user.id, &network, now)?;
+            Ok((present, ended > 0))
         })
         .await?;
+    if has_ended_others {
+        rights_changed(app, user.id);
+    }
     Ok(Granted {
         user,
         access,
@@ -183,13 +193,17 @@ enum Shown {
 /// Exchanges a refresh token for its successor.
 ///
 /// # Errors
-/// `TOKEN_INVALID` for an unknown, expired or used one, the last of which ends its session; `BANNED`.
+/// `TOKEN_INVALID` for an unknown, expired or used one, the last of which ends its session; `BANNED`; `RATE_LIMITED`.
 pub async fn renew(app: &App, refresh_token: &str) -> Result<Granted> {
     let now = app.clock.now();
     let ttl = app.config.refresh_token_ttl;
     let shown_hash = tokens::hash(refresh_token);
     let successor = tokens::random()?;
     let successor_hash = tokens::hash(&successor);
+    let session = session_of(app, shown_hash.clone()).await?;
+    let session = session.ok_or(Error::TokenInvalid)?.1.to_string();
+    app.rate("refresh", &session, app.config.limits.refresh, MINUTE)
+        .await?;
     let shown = app
         .db
         .write(move |conn| {
@@ -213,7 +227,8 @@ pub async fn renew(app: &App, refresh_token: &str) -> Result<Granted> {
                 return Err(Error::TokenInvalid);
             }
             match rotated_at {
-                Some(at) if now.since(at) >= GRACE => {
+                // Either way: the time may have been set back since.
+                Some(at) if now.distance(at) >= GRACE => {
                     on!(conn, |c| diesel::delete(sign_in_sessions::table.find(id))
                         .execute(c))?;
                     return Ok(Shown::Reused(user.id));
@@ -375,9 +390,15 @@ pub async fn end(app: &App, user: UserId, session: SignInId) -> Result<()> {
 /// # Errors
 /// Those of the database.
 pub async fn end_by_refresh_token(app: &App, refresh_token: &str) -> Result<()> {
-    let hash = tokens::hash(refresh_token);
-    let found: Option<(UserId, SignInId)> = app
-        .db
+    match session_of(app, tokens::hash(refresh_token)).await? {
+        Some((user, session)) => end(app, user, session).await,
+        None => Ok(()),
+    }
+}
+
+/// The session that the refresh token with this hash belongs to, and its user.
+async fn session_of(app: &App, hash: Vec<u8>) -> Result<Option<(UserId, SignInId)>> {
+    app.db
         .read(move |conn| {
             Ok(on!(conn, |c| {
                 refresh_tokens::table
@@ -388,11 +409,7 @@ pub async fn end_by_refresh_token(app: &App, refresh_token: &str) -> Result<()> 
                     .optional()
             })?)
         })
-        .await?;
-    match found {
-        Some((user, session)) => end(app, user, session).await,
-        None => Ok(()),
-    }
+        .await
 }
 
 /// Ends all sessions of `user`.
@@ -478,6 +495,26 @@ pub(super) fn delete_all(conn: &mut Conn, user: UserId, kept: Option<SignInId>) 
         sessions.execute(c)
     })?;
     Ok(())
+}
+
+/// Deletes the sessions of `user` that were begun before the last `kept` ones, and tells how many these were.
+fn end_oldest(conn: &mut Conn, user: UserId, kept: usize) -> Result<usize> {
+    let sessions: Vec<SignInId> = on!(conn, |c| {
+        sign_in_sessions::table
+            .filter(sign_in_sessions::user_id.eq(user))
+            .order(sign_in_sessions::id.desc())
+            .select(sign_in_sessions::id)
+            .load(c)
+    })?;
+    let oldest = sessions.get(kept..).unwrap_or_default();
+    if oldest.is_empty() {
+        return Ok(0);
+    }
+    let oldest = sign_in_sessions::id.eq_any(oldest);
+    Ok(on!(conn, |c| diesel::delete(
+        sign_in_sessions::table.filter(oldest)
+    )
+    .execute(c))?)
 }
 
 fn insert_token(

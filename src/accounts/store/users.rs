@@ -168,7 +168,7 @@ pub struct UserChanges {
     pub current_password: Option<String>,
 }
 
-/// Changes the account `id`.
+/// Changes the account `id`. What changes nothing leaves its `updated_at`.
 ///
 /// # Errors
 /// `NOT_FOUND`; `FORBIDDEN` for others than its owner, and for an admin who would change another's e-mail address;
@@ -194,6 +194,12 @@ pub async fn update(app: &App, actor: &SignedIn, id: UserId, changes: UserChange
                 checked.still_holds(conn, &actor)?;
             }
             refuse_taken(conn, Some(id), name.as_ref(), email.as_ref())?;
+            let present = by_id(conn, id)?;
+            let is_same = name.as_ref().is_none_or(|n| n.text == present.name)
+                && email.as_ref().is_none_or(|e| e.text == present.email);
+            if is_same {
+                return Ok(present);
+            }
             let changes = (
                 name.as_ref()
                     .map(|n| (users::name.eq(&n.text), users::name_key.eq(&n.key))),
@@ -275,16 +281,14 @@ pub async fn delete(
 /// # Errors
 /// `NOT_FOUND`; `CONFLICT` for the last admin.
 pub async fn set_role(app: &App, id: UserId, role: Role) -> Result<User> {
-    let now = app.clock.now();
     let user = app
         .db
         .write(move |conn| {
             if role != Role::Admin {
                 keep_an_admin(conn, id)?;
             }
-            let changes = (users::role.eq(role), users::updated_at.eq(now));
             on!(conn, |c| diesel::update(users::table.find(id))
-                .set(changes)
+                .set(users::role.eq(role))
                 .execute(c))?;
             by_id(conn, id)
         })
@@ -298,7 +302,6 @@ pub async fn set_role(app: &App, id: UserId, role: Role) -> Result<User> {
 /// # Errors
 /// `NOT_FOUND`; `CONFLICT` for the last admin.
 pub async fn set_ban(app: &App, id: UserId, ban: Option<Ban>) -> Result<User> {
-    let now = app.clock.now();
     let user = app
         .db
         .write(move |conn| {
@@ -309,7 +312,6 @@ pub async fn set_ban(app: &App, id: UserId, ban: Option<Ban>) -> Result<User> {
             let changes = (
                 users::is_banned.eq(ban.is_some()),
                 users::ban_reason.eq(reason),
-                users::updated_at.eq(now),
             );
             on!(conn, |c| diesel::update(users::table.find(id))
                 .set(changes)

@@ -205,7 +205,20 @@ pub struct BoardChanges {
     pub remove_members: Vec<UserId>,
 }
 
-/// Changes a board and who may enter it.
+impl BoardChanges {
+    /// Whether they would make `board` another one. Who may enter it is no part of it.
+    fn change(&self, board: &Board) -> bool {
+        self.name.as_ref().is_some_and(|n| n.text != board.name)
+            || self
+                .information
+                .as_ref()
+                .is_some_and(|i| *i != board.information)
+            || self.is_visible.is_some_and(|v| v != board.is_visible)
+            || self.is_available.is_some_and(|a| a != board.is_available)
+    }
+}
+
+/// Changes a board and who may enter it. What changes nothing of the board leaves its `updated_at`.
 ///
 /// # Errors
 /// `NOT_FOUND`; `CONFLICT` when the name is taken; `INVALID` at `addMemberIds.N` for who is no user.
@@ -218,27 +231,33 @@ pub async fn update(app: &App, id: BoardId, changes: BoardChanges) -> Result<Boa
             if let Some(name) = &changes.name {
                 refuse_taken(conn, id, &name.key)?;
             }
-            let row = (
-                changes
-                    .name
-                    .as_ref()
-                    .map(|n| (boards::name.eq(&n.text), boards::name_key.eq(&n.key))),
-                changes
-                    .information
-                    .as_ref()
-                    .map(|i| boards::information.eq(i)),
-                changes.is_visible.map(|v| boards::is_visible.eq(v)),
-                changes.is_available.map(|a| boards::is_available.eq(a)),
-                boards::updated_at.eq(now),
-            );
-            on!(conn, |c| diesel::update(boards::table.find(id))
-                .set(row)
-                .execute(c))
-            .map_err(conflict)?;
-            let board: Board = on!(conn, |c| boards::table
-                .find(id)
-                .select(Board::as_select())
-                .get_result(c))?;
+            let find = |conn: &mut Conn| -> Result<Board> {
+                Ok(on!(conn, |c| boards::table
+                    .find(id)
+                    .select(Board::as_select())
+                    .get_result(c))?)
+            };
+            let mut board = find(conn)?;
+            if changes.change(&board) {
+                let row = (
+                    changes
+                        .name
+                        .as_ref()
+                        .map(|n| (boards::name.eq(&n.text), boards::name_key.eq(&n.key))),
+                    changes
+                        .information
+                        .as_ref()
+                        .map(|i| boards::information.eq(i)),
+                    changes.is_visible.map(|v| boards::is_visible.eq(v)),
+                    changes.is_available.map(|a| boards::is_available.eq(a)),
+                    boards::updated_at.eq(now),
+                );
+                on!(conn, |c| diesel::update(boards::table.find(id))
+                    .set(row)
+                    .execute(c))
+                .map_err(conflict)?;
+                board = find(conn)?;
+            }
             let removed = &changes.remove_members;
             on!(conn, |c| {
                 let grants = board_grants::table.filter(

@@ -148,7 +148,7 @@ pub struct CommentChanges {
     pub is_visible: Option<bool>,
 }
 
-/// Changes a comment.
+/// Changes a comment. What changes nothing leaves its `updated_at`.
 ///
 /// # Errors
 /// `NOT_FOUND`; `FORBIDDEN` for others than its author and admins.
@@ -164,6 +164,10 @@ pub async fn update(
             let mut comment = editable(conn, &actor, id)?;
             let is_visible = changes.is_visible.unwrap_or(comment.is_visible);
             let change = i32::from(is_visible) - i32::from(comment.is_visible);
+            let new = changes.content.as_ref();
+            if change == 0 && new.is_none_or(|content| *content == comment.content) {
+                return Ok(comment);
+            }
             if change != 0 {
                 posts_store::count_comments(conn, comment.post_id, change)?;
             }

@@ -18,6 +18,8 @@ use crate::{
 
 /// A reader's next view of the same post counts after so long.
 const HOUR: Duration = Duration::from_secs(3_600);
+/// Anonymous readers of one post that an address may make in an hour, by changing its user agent.
+const READERS: u64 = 30;
 /// Where the cache gathers them, by post.
 const FAMILY: &str = "views";
 /// Posts that one statement adds views to.
@@ -33,6 +35,12 @@ pub async fn count(app: &App, caller: &Caller, post: PostId) {
 async fn try_count(app: &App, caller: &Caller, post: PostId) -> Result<()> {
     let mark = format!("view:{post}:{}", reader(app, caller));
     if app.cache.claim(&mark, HOUR).await? {
+        if caller.actor().id().is_none() {
+            let readers = format!("readers:{post}:{}", caller.client.network());
+            if app.cache.count(&readers, HOUR).await?.0 > READERS {
+                return Ok(());
+            }
+        }
         app.cache.tally(FAMILY, &post.to_string(), 1).await?;
     }
     Ok(())

@@ -127,7 +127,7 @@ pub struct PostChanges {
     pub is_visible: Option<bool>,
 }
 
-/// Changes a post.
+/// Changes a post. What changes nothing leaves its `updated_at`.
 ///
 /// # Errors
 /// `NOT_FOUND`; `FORBIDDEN` for others than its author and admins.
@@ -138,7 +138,21 @@ pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChange
         .write(move |conn| {
             let mut post = editable(conn, &actor, id)?;
             let is_visible = changes.is_visible.unwrap_or(post.is_visible);
+            let content = |conn: &mut Conn| -> Result<String> {
+                Ok(on!(conn, |c| posts::table
+                    .find(id)
+                    .select(posts::content)
+                    .get_result(c))?)
+            };
+            let is_new_title = changes.title.as_ref().is_some_and(|t| *t != post.title);
+            let is_new_content = match &changes.content {
+                Some(new) => *new != content(conn)?,
+                None => false,
+            };
             let change = i32::from(is_visible) - i32::from(post.is_visible);
+            if change == 0 && !is_new_title && !is_new_content {
+                return Ok(post);
+            }
             if change != 0 {
                 boards_store::count_posts(conn, post.board_id, change)?;
             }
@@ -156,11 +170,8 @@ pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChange
                 .set(row)
                 .execute(c))?;
             post.title = changes.title.clone().unwrap_or(post.title);
-            if changes.title.is_some() || changes.content.is_some() {
-                let content: String = on!(conn, |c| posts::table
-                    .find(id)
-                    .select(posts::content)
-                    .get_result(c))?;
+            if is_new_title || is_new_content {
+                let content = content(conn)?;
                 search::write(conn, id, &terms::words(&post.title, &content))?;
             }
             post.is_visible = is_visible;

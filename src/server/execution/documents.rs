@@ -116,12 +116,9 @@ impl Documents {
 
     fn read_anew(&self, registry: &Registry, text: &str) -> Result<Document, Vec<Error>> {
         let executable = parse::parse(text, self.limits.tokens).map_err(|error| vec![error])?;
-        let shape = limits::measure(&executable, &self.limits);
-        if !shape.exceeded.is_empty() {
-            return Err(shape.exceeded);
-        }
-        if shape.introspects && !self.introspection {
-            return Err(vec![Error::Forbidden]);
+        let exceeded = limits::exceeded(&executable, &self.limits);
+        if !exceeded.is_empty() {
+            return Err(exceeded);
         }
         let never_null = rules::check(registry, &executable, text)?;
         let broken = unmergeable(registry, &executable).map_err(|error| vec![error])?;
@@ -151,7 +148,7 @@ impl Documents {
     /// The operation at `place` of `document`, with its conditions decided by `variables`.
     ///
     /// # Errors
-    /// `BAD_REQUEST` for a condition that is null; `INVALID` for null in input fields that have a default.
+    /// `FORBIDDEN` for introspection that is off; `BAD_REQUEST` for a condition that is null; `INVALID` for null in input fields that have a default.
     pub(super) fn decide(
         &self,
         registry: &Registry,
@@ -198,6 +195,10 @@ impl Documents {
             &entry.definition,
             &truths,
         )?);
+        let introspects = |field: &String| matches!(field.as_str(), "__schema" | "__type");
+        if !self.introspection && operation.root_fields.iter().any(introspects) {
+            return Err(Error::Forbidden);
+        }
         self.decided.insert(key, Arc::clone(&operation));
         Ok(operation)
     }

@@ -49,16 +49,8 @@ impl Measure {
     }
 }
 
-/// What a document amounts to.
-pub(super) struct Shape {
-    /// Whether it asks for the schema.
-    pub introspects: bool,
-    /// `LIMIT_EXCEEDED` for each limit that it crosses.
-    pub exceeded: Vec<Error>,
-}
-
-/// Measures `document`, whose fragments may be undefined or run in circles.
-pub(super) fn measure(document: &ExecutableDocument, limits: &Limits) -> Shape {
+/// `LIMIT_EXCEEDED` for each limit that `document` crosses, whose fragments may be undefined or run in circles.
+pub(super) fn exceeded(document: &ExecutableDocument, limits: &Limits) -> Vec<Error> {
     let mut ruler = Ruler {
         document,
         fragments: HashMap::new(),
@@ -86,7 +78,7 @@ pub(super) fn measure(document: &ExecutableDocument, limits: &Limits) -> Shape {
         .map(|f| f.node.directives.len())
         .sum::<usize>();
 
-    let exceeded = [
+    [
         ("depth", total.depth, limits.depth),
         (
             "introspection depth",
@@ -110,11 +102,7 @@ pub(super) fn measure(document: &ExecutableDocument, limits: &Limits) -> Shape {
         what,
         limit: limit as u64,
     })
-    .collect();
-    Shape {
-        introspects: total.introspection_depth > 0,
-        exceeded,
-    }
+    .collect()
 }
 
 struct Ruler<'a> {

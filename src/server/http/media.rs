@@ -25,7 +25,8 @@ impl Media {
             .flat_map(|value| value.split(','))
             .filter_map(Range::parse)
             .collect();
-        if !headers.contains_key(header::ACCEPT) {
+        let mut accept = headers.get_all(header::ACCEPT).iter();
+        if accept.all(|value| value.as_bytes().trim_ascii().is_empty()) {
             return Some(Self::Json);
         }
         let graphql = best(&ranges, "application/graphql-response+json");
@@ -182,7 +183,7 @@ mod tests {
             ("text/html,*/*;q=0.8", Some(Media::Json)),
             ("application/json;q=0, */*", Some(Media::GraphqlResponse)),
             ("text/html", None),
-            ("", None),
+            ("", Some(Media::Json)),
             ("application/json;q=0", None),
             ("application/json; charset=latin1", None),
         ] {

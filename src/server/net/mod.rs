@@ -20,7 +20,7 @@ use crate::{
     access::{Actor, Client, SignedIn},
     app::App,
     bus::Topic,
-    clock::Timestamp,
+    clock::Moment,
     error::{Language, Result},
     server::apq::PersistedDocuments,
 };
@@ -49,7 +49,7 @@ pub trait Authenticator: Send + Sync + 'static {
 pub struct SocketRight {
     pub actor: SignedIn,
     /// When the access token expires that opened the socket. None: it lives as long as the sign-in session.
-    pub expires_at: Option<Timestamp>,
+    pub expires: Option<Moment>,
 }
 
 /// The state of the transports of one server. Cheap to clone.

@@ -34,8 +34,8 @@ pub type ReadyCheck = Arc<dyn Fn() -> BoxFuture<'static, Vec<Backend>> + Send + 
 /// What the pages show.
 #[derive(Clone)]
 pub struct Pages {
-    /// The printed schema.
-    pub sdl: String,
+    /// The printed schema, unless it is not to be known.
+    pub sdl: Option<String>,
     /// Whether GraphiQL is served.
     pub graphiql: bool,
     pub ready: ReadyCheck,
@@ -66,13 +66,24 @@ async fn landing(State(pages): State<Arc<Pages>>) -> Response {
     } else {
         ""
     };
+    let schema = if pages.sdl.is_some() {
+        r#"<li><a href="/schema.graphql">schema.graphql</a>: the whole contract as text</li>"#
+    } else {
+        ""
+    };
+    let page = HEAD
+        .replace("<!-- graphiql -->", graphiql)
+        .replace("<!-- schema -->", schema);
     let headers = [(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY)];
-    (headers, Html(HEAD.replace("<!-- graphiql -->", graphiql))).into_response()
+    (headers, Html(page)).into_response()
 }
 
 async fn schema(State(pages): State<Arc<Pages>>) -> Response {
+    let Some(sdl) = &pages.sdl else {
+        return not_found().await;
+    };
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    (headers, pages.sdl.clone()).into_response()
+    (headers, sdl.clone()).into_response()
 }
 
 #[derive(Serialize)]

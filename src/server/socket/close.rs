@@ -82,6 +82,8 @@ impl Close {
                 Self::try_again_later("Try again later")
             }
             ErrorCode::Internal => Self::new(4500, "Internal server error"),
+            // For good: clients come back after 4403.
+            ErrorCode::Banned => Self::unauthorized(),
             _ => Self::forbidden(),
         }
     }

@@ -135,7 +135,7 @@ impl<E: Executor> Connection<E> {
         let of_phase = match &self.phase {
             Phase::Waiting { until } => Some(*until),
             Phase::Opening | Phase::Open(None) => None,
-            Phase::Open(Some(standing)) => standing.expires(),
+            Phase::Open(Some(standing)) => standing.expires(self.net.app.clock.moment()),
         };
         [of_phase, self.outgoing.runs_out()]
             .into_iter()
@@ -178,10 +178,14 @@ impl<E: Executor> Connection<E> {
         let now = Instant::now();
         match &self.phase {
             Phase::Waiting { until } if *until <= now => close(Close::init_timeout()),
-            Phase::Open(Some(standing)) if standing.expires().is_some_and(|at| at <= now) => {
+            Phase::Open(Some(standing)) if standing.is_over(self.net.app.clock.moment()) => {
                 close(Close::forbidden())
             }
-            _ => ControlFlow::Break(End::Gone),
+            _ if self.outgoing.runs_out().is_some_and(|at| at <= now) => {
+                ControlFlow::Break(End::Gone)
+            }
+            // Timers may be early by a little.
+            _ => ControlFlow::Continue(()),
         }
     }
 
@@ -204,7 +208,7 @@ impl<E: Executor> Connection<E> {
 
     pub(super) fn check_clock(&self) -> Step {
         match &self.phase {
-            Phase::Open(Some(standing)) if standing.is_over(self.net.app.clock.now()) => {
+            Phase::Open(Some(standing)) if standing.is_over(self.net.app.clock.moment()) => {
                 close(Close::forbidden())
             }
             _ => ControlFlow::Continue(()),

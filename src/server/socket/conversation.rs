@@ -89,18 +89,17 @@ impl<E: Executor> Connection<E> {
     }
 
     pub(super) fn learned(&mut self, learned: Learned) -> Step {
-        let now = self.net.app.clock.now();
         match (learned, &mut self.phase) {
             (Learned::Opened(Ok(right)), _) => {
                 let limit = self.net.app.config.limits.sockets;
                 match self.net.seats.take(right.actor.id, limit) {
-                    Some(seat) => self.open(Some(Standing::new(right, seat, now))),
+                    Some(seat) => self.open(Some(Standing::new(right, seat))),
                     None => close(Close::try_again_later("Too many sockets")),
                 }
             }
             (Learned::Opened(Err(error)), _) => close(Close::refused(&error)),
             (Learned::Renewed(newer, echo), Phase::Open(Some(standing))) => {
-                match newer.and_then(|newer| standing.renew(newer, now)) {
+                match newer.and_then(|newer| standing.renew(newer)) {
                     Ok(()) => {
                         let payload = Some(&echo).filter(|echo| !echo.is_empty());
                         self.say(&Say::Pong { payload });

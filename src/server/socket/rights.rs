@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     access::{Actor, SignedIn},
-    clock::Timestamp,
+    clock::Moment,
     error::{Error, Result},
     server::net::{Net, Seat, SocketRight},
 };
@@ -51,21 +51,13 @@ pub enum Learned {
 /// The right of a socket that a user opened. It holds one of the user's seats.
 pub struct Standing {
     right: SocketRight,
-    /// When it expires, in the time that timers know.
-    expires: Option<Instant>,
     seat: Seat,
 }
 
 impl Standing {
-    /// `right`, as of now.
-    pub fn new(right: SocketRight, seat: Seat, now: Timestamp) -> Self {
-        let mut standing = Self {
-            right,
-            expires: None,
-            seat,
-        };
-        standing.expire_at(right.expires_at, now);
-        standing
+    /// `right`, in this seat.
+    pub fn new(right: SocketRight, seat: Seat) -> Self {
+        Self { right, seat }
     }
 
     /// The right as last read.
@@ -73,14 +65,15 @@ impl Standing {
         self.right
     }
 
-    /// When the right expires, if it does.
-    pub fn expires(&self) -> Option<Instant> {
-        self.expires
+    /// When the right expires, if it does, in the time that timers know.
+    pub fn expires(&self, now: Moment) -> Option<Instant> {
+        let left = self.right.expires?.since(now);
+        Instant::now().checked_add(left)
     }
 
-    /// Whether it has expired, by the clock: timers do not notice when a test moves that.
-    pub fn is_over(&self, now: Timestamp) -> bool {
-        self.right.expires_at.is_some_and(|at| at <= now)
+    /// Whether it has expired.
+    pub fn is_over(&self, now: Moment) -> bool {
+        self.right.expires.is_some_and(|at| at <= now)
     }
 
     /// Notes what the user has become.
@@ -92,28 +85,22 @@ impl Standing {
     ///
     /// # Errors
     /// `TOKEN_INVALID` for a token of another session.
-    pub fn renew(&mut self, newer: SocketRight, now: Timestamp) -> Result<()> {
+    pub fn renew(&mut self, newer: SocketRight) -> Result<()> {
         if newer.actor.session != self.right.actor.session || newer.actor.id != self.right.actor.id
         {
             return Err(Error::TokenInvalid);
         }
         self.right.actor = newer.actor;
-        let later = match (self.right.expires_at, newer.expires_at) {
+        self.right.expires = match (self.right.expires, newer.expires) {
             (Some(old), Some(new)) => Some(old.max(new)),
             _ => None,
         };
-        self.expire_at(later, now);
         Ok(())
     }
 
     /// Waits for word that the rights of the user may have changed.
     pub async fn changed(&self) {
         self.seat.changed().await;
-    }
-
-    fn expire_at(&mut self, at: Option<Timestamp>, now: Timestamp) {
-        self.right.expires_at = at;
-        self.expires = at.and_then(|at| Instant::now().checked_add(at.since(now)));
     }
 }
 

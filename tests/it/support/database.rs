@@ -96,7 +96,7 @@ struct Row {
 
 /// Every row of every table as text.
 pub async fn rows(app: &App) -> Vec<String> {
-    const TABLES: [(&str, &str); 8] = [
+    const TABLES: [(&str, &str); 9] = [
         (
             "users",
             "id name email password_hash role is_banned ban_reason joined_at updated_at",
@@ -106,6 +106,7 @@ pub async fn rows(app: &App) -> Vec<String> {
             "id user_id created_at last_used_at expires_at",
         ),
         ("refresh_tokens", "hash session_id expires_at rotated_at"),
+        ("sign_in_addresses", "user_id network signed_in_at"),
         (
             "boards",
             "id name information is_visible is_available post_count created_at updated_at",
