@@ -246,6 +246,36 @@ pub struct Limits {
     /// Bytes of posts' and comments' contents in one answer.
     #[arg(long = "limit-answer", env = "LIMIT_ANSWER", default_value_t = 8 << 20, value_name = "BYTES")]
     pub answer: usize,
+    /// Bytes of answers that one connection has not read yet.
+    #[arg(
+        long = "limit-unread-connection",
+        env = "LIMIT_UNREAD_CONNECTION",
+        default_value_t = 16 << 20,
+        value_name = "BYTES"
+    )]
+    pub unread_connection: usize,
+    /// Bytes of answers that the connections of one address have not read yet.
+    #[arg(
+        long = "limit-unread-address",
+        env = "LIMIT_UNREAD_ADDRESS",
+        default_value_t = 64 << 20,
+        value_name = "BYTES"
+    )]
+    pub unread_address: usize,
+    /// Bytes of answers that all connections have not read yet.
+    #[arg(
+        long = "limit-unread",
+        env = "LIMIT_UNREAD",
+        default_value_t = 256 << 20,
+        value_name = "BYTES"
+    )]
+    pub unread: usize,
+    /// How long a client may take to read 16 KiB, or the rest of an answer.
+    #[arg(long = "limit-read-time", env = "LIMIT_READ_TIME", default_value = "10s", value_name = "TIME", value_parser = positive_time)]
+    pub read_time: Duration,
+    /// How long a client may take to send the headers of a request, and a connection may be idle.
+    #[arg(long = "limit-header-time", env = "LIMIT_HEADER_TIME", default_value = "10s", value_name = "TIME", value_parser = positive_time)]
+    pub header_time: Duration,
     /// Levels of a document; introspection is counted apart.
     #[arg(
         long = "limit-depth",
@@ -332,6 +362,14 @@ pub struct Limits {
         value_name = "N"
     )]
     pub sockets: usize,
+    /// WebSockets without a sign-in from one address, on each server.
+    #[arg(
+        long = "limit-anonymous-sockets",
+        env = "LIMIT_ANONYMOUS_SOCKETS",
+        default_value_t = 64,
+        value_name = "N"
+    )]
+    pub anonymous_sockets: usize,
     /// How long a WebSocket may wait with its connection_init.
     #[arg(long = "limit-init-time", env = "LIMIT_INIT_TIME", default_value = "3s", value_name = "TIME", value_parser = positive_time)]
     pub init_time: Duration,

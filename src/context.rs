@@ -26,11 +26,6 @@ pub trait ContextExt<'a> {
     /// # Errors
     /// `UNAUTHENTICATED` when nobody is.
     fn signed_in(&self) -> Result<SignedIn>;
-    /// Counts text that goes into the answer.
-    ///
-    /// # Errors
-    /// `LIMIT_EXCEEDED` when it grows beyond LIMIT_ANSWER.
-    fn charge(&self, text: &str) -> Result<()>;
     /// The value of `key`, read together with what else this level of the document asks for.
     fn load<B: Batch>(&self, key: B::Key) -> impl Future<Output = Result<Option<B::Value>>> + Send;
 }
@@ -53,11 +48,6 @@ impl<'a> ContextExt<'a> for Context<'a> {
             .signed_in()
             .copied()
             .ok_or(Error::Unauthenticated)
-    }
-
-    fn charge(&self, text: &str) -> Result<()> {
-        let limit = self.app().config.limits.answer;
-        self.data_unchecked::<Loaders>().charge(text, limit)
     }
 
     fn load<B: Batch>(&self, key: B::Key) -> impl Future<Output = Result<Option<B::Value>>> + Send {

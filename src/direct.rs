@@ -23,6 +23,8 @@ use async_graphql::{
 };
 use futures_util::FutureExt;
 
+use crate::budget::AnswerSize;
+
 /// An object whose fields are resolved directly. In the schema it is the object itself.
 #[derive(Clone, Debug)]
 pub struct Direct<T>(pub T);
@@ -46,7 +48,10 @@ impl<T: ObjectType> OutputType for Direct<T> {
         field: &Positioned<Field>,
     ) -> ServerResult<Value> {
         match fields_alone(ctx) {
-            Some(fields) => object(&self.0, ctx, &fields).boxed().await,
+            Some(fields) => {
+                let size = ctx.data_opt::<AnswerSize>();
+                object(&self.0, ctx, &fields, size).boxed().await
+            }
             None => self.0.resolve(ctx, field).boxed().await,
         }
     }
@@ -77,9 +82,10 @@ impl<T: ObjectType> OutputType for DirectList<'_, T> {
         let Some(fields) = fields_alone(ctx) else {
             return self.0.resolve(ctx, field).boxed().await;
         };
+        let size = ctx.data_opt::<AnswerSize>();
         let items = self.0.iter().enumerate().map(|(n, item)| {
             let fields = &fields;
-            async move { object(*item, &ctx.with_index(n), fields).await }
+            async move { object(*item, &ctx.with_index(n), fields, size).await }
         });
         let items = side_by_side(items).boxed().await;
         let items: ServerResult<Vec<_>> = items.into_iter().collect();
@@ -100,20 +106,48 @@ async fn object<T: ObjectType>(
     object: &T,
     ctx: &ContextSelectionSet<'_>,
     fields: &[&Positioned<Field>],
+    size: Option<&AnswerSize>,
 ) -> ServerResult<Value> {
     let outcomes = fields
         .iter()
         .map(|field| AssertUnwindSafe(resolve(object, ctx, field)).catch_unwind());
     let outcomes = side_by_side(outcomes).await;
     let mut object = IndexMap::with_capacity(fields.len());
+    let mut bytes = 0;
     for (field, outcome) in fields.iter().zip(outcomes) {
         let value = match outcome {
-            Ok(Ok(Some(value))) if value != Value::Null => value,
+            Ok(Ok(Some(value))) if value != Value::Null => {
+                bytes += answered(&field.node, &value);
+                value
+            }
+            // The extensions count what they see.
             _ => extended::<T>(ctx, field, outcome).boxed().await?,
         };
         object.insert(field.node.response_key().node.clone(), value);
     }
+    if let Some(size) = size {
+        size.add(bytes).map_err(|e| {
+            async_graphql::Error::new_with_source(e).into_server_error(ctx.item.pos)
+        })?;
+    }
     Ok(Value::Object(object))
+}
+
+/// Bytes that a field adds to an answer, roughly: its key and its own value. What is below it was counted before.
+#[must_use]
+pub fn answered(field: &Field, value: &Value) -> usize {
+    /// Quotes, a colon and a comma, or a number or a truth.
+    const MARKS: usize = 8;
+    let own = |value: &Value| match value {
+        Value::String(text) => text.len() + MARKS,
+        Value::Object(_) | Value::List(_) => 0,
+        _ => MARKS,
+    };
+    let value = match value {
+        Value::List(items) => items.iter().map(own).sum(),
+        value => own(value),
+    };
+    field.response_key().node.len() + MARKS + value
 }
 
 async fn resolve<T: ObjectType>(

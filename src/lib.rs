@@ -17,6 +17,7 @@ pub mod context;
 pub mod loader;
 pub mod memory;
 
+pub mod budget;
 pub mod bus;
 pub mod cache;
 pub mod db;

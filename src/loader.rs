@@ -4,27 +4,14 @@
 //! [round](crate::rounds), and by then all its siblings have noted theirs: whoever comes first reads for all. The library's
 //! own `DataLoader` waits a millisecond and spawns a task for the same.
 
-use std::{
-    any::TypeId,
-    collections::HashMap,
-    hash::Hash,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{any::TypeId, collections::HashMap, hash::Hash, sync::Arc};
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::{
-    access::Actor,
-    app::App,
-    by_type::ByType,
-    error::{Error, Result},
-    memory::Memory,
-    rounds::Rounds,
+    access::Actor, app::App, by_type::ByType, error::Result, memory::Memory, rounds::Rounds,
 };
 
 /// Something that is read for many keys at once.
@@ -42,14 +29,13 @@ pub trait Batch: Send + Sync + 'static {
     ) -> impl Future<Output = Result<HashMap<Self::Key, Self::Value>>> + Send;
 }
 
-/// The batches of one request, and how much text its answer holds.
+/// The batches of one request.
 #[derive(Default)]
 pub struct Loaders {
     /// What the answer is to be made in.
     pub rounds: Rounds,
     memory: Arc<Memory>,
     gatherings: ByType,
-    text: AtomicUsize,
 }
 
 /// What gathers until it is read.
@@ -86,25 +72,6 @@ impl Loaders {
         Self {
             memory,
             ..Self::default()
-        }
-    }
-
-    /// A new answer begins: the next event of a subscription.
-    pub fn begin_answer(&self) {
-        self.text.store(0, Ordering::Relaxed);
-    }
-
-    /// Counts text that goes into the answer. Objects are what the complexity counts; this bounds the few fields whose
-    /// text can be long.
-    ///
-    /// # Errors
-    /// `LIMIT_EXCEEDED` beyond `limit` bytes in all.
-    pub fn charge(&self, text: &str, limit: usize) -> Result<()> {
-        let total = self.text.fetch_add(text.len(), Ordering::Relaxed) + text.len();
-        if total > limit {
-            Err(over(limit))
-        } else {
-            Ok(())
         }
     }
 
@@ -151,15 +118,6 @@ impl Loaders {
                 return answer;
             }
         }
-    }
-}
-
-/// More text than an answer may hold.
-#[must_use]
-pub fn over(limit: usize) -> Error {
-    Error::LimitExceeded {
-        what: "bytes of text",
-        limit: limit as u64,
     }
 }
 

@@ -68,7 +68,6 @@ impl Post {
             .load::<ContentOfPost>(self.id)
             .await?
             .ok_or(Error::NotFound)?;
-        ctx.charge(&content)?;
         Ok(content)
     }
 

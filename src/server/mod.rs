@@ -29,6 +29,7 @@ use self::{
 };
 use crate::{
     app::App,
+    budget::Budget,
     bus::{Heard, Topic},
     clock::Clock,
     config::{Config, Fault},
@@ -48,6 +49,7 @@ pub struct Server {
     router: Router,
     tasks: TaskTracker,
     shutdown: CancellationToken,
+    budget: Budget,
 }
 
 impl Server {
@@ -83,6 +85,7 @@ impl Server {
             router,
             tasks,
             shutdown,
+            budget: net.budget.clone(),
         }
     }
 
@@ -96,24 +99,19 @@ impl Server {
         self.shutdown.cancel();
     }
 
+    /// Bytes of answers that nobody has read yet.
+    #[must_use]
+    pub fn unread(&self) -> usize {
+        self.budget.held()
+    }
+
     /// Serves until [`Server::stop`]; then takes nothing new and lets what runs finish, for a while.
-    ///
-    /// # Errors
-    /// Those of the listener.
-    pub async fn run(self, listener: TcpListener) -> std::io::Result<()> {
-        let service = self
-            .router
-            .into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service)
-            .with_graceful_shutdown(self.shutdown.clone().cancelled_owned())
-            .into_future();
-        let late = async {
-            self.shutdown.cancelled().await;
-            tokio::time::sleep(FAREWELL).await;
-        };
-        tokio::select! {
-            served = serving => served?,
-            () = late => tracing::warn!("some requests were still running and are cut off"),
+    pub async fn run(self, listener: TcpListener) {
+        let limits = &self.app.config.limits;
+        let is_done =
+            net::listening::serve(listener, self.router, limits, &self.shutdown, FAREWELL);
+        if !is_done.await {
+            tracing::warn!("some requests were still running and are cut off");
         }
         self.tasks.close();
         if tokio::time::timeout(FAREWELL, self.tasks.wait())
@@ -124,7 +122,6 @@ impl Server {
         }
         // Nothing reads any more, so these are the last ones.
         flush_views(&self.app).await;
-        Ok(())
     }
 }
 
@@ -148,7 +145,8 @@ pub async fn serve(config: Config, clock: Clock) -> Result<(), Fault> {
         tracing::info!("stopping");
         stopping.stop();
     });
-    server.run(listener).await.map_err(cannot_listen)
+    server.run(listener).await;
+    Ok(())
 }
 
 /// The printed schema of this program.

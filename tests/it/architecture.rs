@@ -9,6 +9,7 @@ use std::{
 /// The floors, from the ground up, by the beginning of a module's path; `*` stands for a feature.
 const FLOORS: [&[&str]; 9] = [
     &[
+        "budget",
         "by_type",
         "clock",
         "config",

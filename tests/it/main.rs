@@ -29,4 +29,5 @@ mod posts;
 mod readme;
 mod search;
 mod sessions;
+mod unread;
 mod views;

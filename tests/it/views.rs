@@ -163,7 +163,7 @@ async fn what_was_counted_is_written_when_the_server_stops() {
     open(&ann, &post).await;
 
     app.server.stop();
-    running.await.unwrap().unwrap();
+    running.await.unwrap();
 
     let document = "query($i: ID!) { post(id: $i) { viewCount } }";
     let answer = ann.run(document, json!({ "i": post })).await;

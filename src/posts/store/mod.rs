@@ -18,6 +18,7 @@ use crate::{
     access::Actor,
     app::App,
     boards::store::{grantee, may_enter},
+    budget,
     db::{
         Conn,
         dialect::{self, Lockable},
@@ -26,7 +27,7 @@ use crate::{
     },
     error::{Error, Result},
     ids::{BoardId, PostId},
-    loader::{self, Batch},
+    loader::Batch,
 };
 
 /// The condition, on a query that has `posts`, that the post is not hidden from the user.
@@ -114,7 +115,7 @@ impl Batch for ContentOfPost {
                         .map(|(_, content)| content.len())
                         .sum::<usize>();
                     if bytes > limit {
-                        return Err(loader::over(limit));
+                        return Err(budget::over(limit));
                     }
                     contents.extend(found);
                 }

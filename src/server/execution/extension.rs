@@ -28,6 +28,8 @@ use super::{
 };
 use crate::{
     access::{Caller, Client},
+    budget::{self, AnswerSize},
+    direct::answered,
     error::Error,
     loader::Loaders,
 };
@@ -70,6 +72,8 @@ struct Running {
 struct Found {
     errors: Vec<ServerError>,
     withheld: BTreeSet<String>,
+    /// Whether it was told that the answer is too large.
+    is_over: bool,
 }
 
 /// Where a field or list item stands.
@@ -136,6 +140,7 @@ impl Running {
         outcome: Result<ServerResult<Option<Value>>, Box<dyn Any + Send>>,
         place: &Place<'_>,
         client: Option<&Client>,
+        size: Option<&AnswerSize>,
     ) -> ServerResult<Option<Value>> {
         let error = match outcome {
             Ok(Ok(value)) => {
@@ -149,7 +154,11 @@ impl Running {
             Ok(Err(error)) => ours(&error),
             Err(panic) => panicked(panic.as_ref()),
         };
-        self.tell(&error, place, client);
+        // What comes to nothing since the answer is too large is told once, not once a row.
+        let is_over = size.is_some_and(AnswerSize::is_over) || budget::is_over(&error);
+        if !(is_over && mem::replace(&mut self.found.lock().is_over, true)) {
+            self.tell(&error, place, client);
+        }
         Self::nothing(place)
     }
 }
@@ -213,13 +222,11 @@ impl Extension for Running {
     ) -> Response {
         let run = run(ctx);
         let loaders = ctx.data_opt::<Loaders>();
+        let size = ctx.data_opt::<AnswerSize>();
         let answer = async {
             let answer = next.run(ctx, operation_name);
             match loaders {
-                Some(loaders) => {
-                    loaders.begin_answer();
-                    loaders.rounds.drive(answer).await
-                }
+                Some(loaders) => loaders.rounds.drive(answer).await,
                 None => answer.await,
             }
         };
@@ -228,6 +235,11 @@ impl Extension for Running {
             None => Some(answer.await),
         };
         let found = mem::take(&mut *self.found.lock());
+        // The next event of a subscription is another answer; whoever sends this one holds its bytes from here.
+        let is_over = size.is_some_and(AnswerSize::is_over);
+        if let Some(size) = size {
+            size.begin();
+        }
         let Some(mut response) = answer else {
             let client = run.map(|run| &run.caller.client);
             return Response::from_errors(vec![wire(
@@ -237,9 +249,14 @@ impl Extension for Running {
                 client,
             )]);
         };
-        response
-            .errors
-            .retain(|error| error.source::<Told>().is_none());
+        let mut is_over_told = found.is_over;
+        response.errors.retain(|error| {
+            let is_over = |e: &Error| is_over || budget::is_over(e);
+            if error.source::<Error>().is_some_and(is_over) {
+                return !mem::replace(&mut is_over_told, true);
+            }
+            error.source::<Told>().is_none()
+        });
         response.errors.extend(found.errors);
         if !found.withheld.is_empty() {
             let coordinates = found.withheld.into_iter().map(Value::String).collect();
@@ -257,8 +274,20 @@ impl Extension for Running {
         info: ResolveInfo<'_>,
         next: NextResolve<'_>,
     ) -> ServerResult<Option<Value>> {
+        let size = ctx.data_opt::<AnswerSize>();
+        let field = info.field;
+        let field_pos = field.response_key().pos;
         if info.is_for_introspection {
-            return next.run(ctx, info).await;
+            let value = next.run(ctx, info).await?;
+            return match (size, &value) {
+                (Some(size), Some(known)) => size
+                    .add(answered(field, known))
+                    .map(|()| value)
+                    .map_err(|e| {
+                        async_graphql::Error::new_with_source(e).into_server_error(field_pos)
+                    }),
+                _ => Ok(value),
+            };
         }
         let run = run(ctx);
         let client = run.map(|run| &run.caller.client);
@@ -271,7 +300,14 @@ impl Extension for Running {
             self.tell(&error, &place, client);
             return Self::nothing(&place);
         }
-        let outcome = AssertUnwindSafe(next.run(ctx, info)).catch_unwind().await;
-        self.outcome(outcome, &place, client)
+        let mut outcome = AssertUnwindSafe(next.run(ctx, info)).catch_unwind().await;
+        if let (Some(size), Ok(Ok(Some(value)))) = (size, &outcome)
+            && let Err(error) = size.add(answered(field, value))
+        {
+            outcome = Ok(Err(
+                async_graphql::Error::new_with_source(error).into_server_error(place.pos)
+            ));
+        }
+        self.outcome(outcome, &place, client, size)
     }
 }

@@ -41,6 +41,7 @@ use self::{
 use crate::{
     access::{Caller, Client},
     app::App,
+    budget::{Account, AnswerSize},
     config::Limits,
     error::{Error, Result},
     hashing,
@@ -56,6 +57,8 @@ pub struct RawRequest {
     pub operation_name: Option<String>,
     pub variables: Variables,
     pub uploads: Vec<UploadValue>,
+    /// What the answer is held by while it is made.
+    pub account: Account,
     /// Bytes that the client sent, uploads apart.
     pub size: usize,
 }
@@ -71,6 +74,7 @@ pub struct Prepared {
     operation: Arc<Operation>,
     variables: Variables,
     uploads: Vec<UploadValue>,
+    account: Account,
     /// When the time of the request is over, unless it is a subscription.
     deadline: Instant,
 }
@@ -173,7 +177,10 @@ impl<E: Executor> Engine<E> {
             );
             return refusal(&[error], &caller.client);
         }
-        let request = self.request(prepared, &caller);
+        let request = match self.request(prepared, &caller) {
+            Ok(request) => request,
+            Err(error) => return refusal(&[error], &caller.client),
+        };
         let answer = AssertUnwindSafe(self.executor.execute(request))
             .catch_unwind()
             .await;
@@ -187,14 +194,21 @@ impl<E: Executor> Engine<E> {
             let engine = self.clone();
             return stream::once(async move { engine.execute(prepared, caller).await }).boxed();
         }
-        let request = self.request(prepared, &caller);
+        let request = match self.request(prepared, &caller) {
+            Ok(request) => request,
+            Err(error) => {
+                let refusal = refusal(&[error], &caller.client);
+                return stream::once(std::future::ready(refusal)).boxed();
+            }
+        };
         AssertUnwindSafe(self.executor.execute_stream(request, None))
             .catch_unwind()
             .map(move |answer| settle(answer, &caller.client))
             .boxed()
     }
 
-    fn request(&self, prepared: Prepared, caller: &Arc<Caller>) -> Request {
+    fn request(&self, prepared: Prepared, caller: &Arc<Caller>) -> Result<Request> {
+        let size = AnswerSize::new(&prepared.account, self.shared.limits.answer)?;
         let time = if prepared.kind == OperationType::Subscription {
             self.shared.limits.request_time
         } else {
@@ -209,9 +223,10 @@ impl<E: Executor> Engine<E> {
         let mut request = Request::new(String::new())
             .variables(prepared.variables)
             .data(Arc::clone(caller))
+            .data(size)
             .data(Task::Run(run));
         request.uploads = prepared.uploads;
-        (self.shared.equip)(request)
+        Ok((self.shared.equip)(request))
     }
 
     async fn schema(&self) -> Result<SchemaEnv> {
@@ -261,6 +276,7 @@ impl Shared {
             operation,
             variables,
             uploads: request.uploads,
+            account: request.account,
             deadline,
         })
     }

@@ -1,16 +1,25 @@
 //! What goes back: the status that a result has, and its bytes.
 
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use async_graphql::{Response as GraphqlResponse, ServerError, Value};
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
+use http_body::{Frame, SizeHint};
 use serde::Serialize;
 
 use super::media::Media;
 use crate::{
     access::Client,
+    budget::Account,
     error::{Error, ErrorCode, short},
     server::execution,
 };
@@ -74,7 +83,7 @@ impl Refused {
         let body = Errors {
             errors: &refusal.errors,
         };
-        let mut response = encode(status, media, &body);
+        let mut response = encode(status, media, &body, None);
         let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
             let challenge = r#"Bearer realm="madang", error="invalid_token""#;
@@ -134,13 +143,44 @@ fn status(error: &Error) -> StatusCode {
 }
 
 /// The answer to what was executed: 200, also with errors, unless everything failed because a backend is away.
-pub fn executed(response: &GraphqlResponse, media: Media) -> Response {
+pub fn executed(response: &GraphqlResponse, media: Media, account: &Account) -> Response {
     let status = if is_all_unavailable(response) {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
         StatusCode::OK
     };
-    encode(status, media, response)
+    encode(status, media, response, Some(account))
+}
+
+/// A body that is handed over in parts, as the client takes them.
+struct Parts(Bytes);
+
+/// Bytes of a part.
+const PART: usize = 64 << 10;
+
+impl http_body::Body for Parts {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.0.is_empty() {
+            return Poll::Ready(None);
+        }
+        let length = self.0.len().min(PART);
+        let part = self.0.split_to(length);
+        Poll::Ready(Some(Ok(Frame::data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.len() as u64)
+    }
 }
 
 fn is_all_unavailable(response: &GraphqlResponse) -> bool {
@@ -158,9 +198,19 @@ fn is_all_unavailable(response: &GraphqlResponse) -> bool {
         })
 }
 
-fn encode(status: StatusCode, media: Media, body: &impl Serialize) -> Response {
+/// A body that is small, as that of a refusal, needs no account.
+fn encode(
+    status: StatusCode,
+    media: Media,
+    body: &impl Serialize,
+    account: Option<&Account>,
+) -> Response {
     match serde_json::to_vec(body) {
         Ok(bytes) => {
+            let body = match account {
+                Some(account) => Body::new(Parts(account.keep(bytes))),
+                None => Body::from(bytes),
+            };
             let headers = [
                 (header::CONTENT_TYPE, media.content_type()),
                 (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -169,7 +219,7 @@ fn encode(status: StatusCode, media: Media, body: &impl Serialize) -> Response {
                     HeaderValue::from_static("accept, accept-language"),
                 ),
             ];
-            (status, headers, Body::from(bytes)).into_response()
+            (status, headers, body).into_response()
         }
         Err(error) => {
             tracing::error!(%error, "an answer could not be written as JSON");

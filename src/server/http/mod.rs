@@ -58,7 +58,7 @@ async fn graphql<E: Executor>(
     let (mut parts, body) = request.into_parts();
     let client = net.client(&parts);
     if socket::is_upgrade(&parts) {
-        return socket::upgrade(net, engine, client, &mut parts).await;
+        return socket::upgrade(net, engine, client, &mut parts);
     }
     if !matches!(parts.method, Method::GET | Method::HEAD | Method::POST) {
         return answer::unknown_method(&parts.method, &client);
@@ -165,6 +165,9 @@ async fn run<E: Executor>(
     client: &Client,
     media: Media,
 ) -> Result<Response, Refused> {
+    let account = net.budget.account(client.network());
+    // Nothing is begun for an address that does not read.
+    drop(account.open()?);
     let resolved = net.documents.resolve(params.query, &params.extensions)?;
     let prepared = engine
         .prepare(RawRequest {
@@ -172,6 +175,7 @@ async fn run<E: Executor>(
             operation_name: params.operation_name,
             variables: params.variables,
             uploads: Vec::new(),
+            account: account.clone(),
             size,
         })
         .await
@@ -209,7 +213,8 @@ async fn run<E: Executor>(
 
     let result = engine.execute(prepared, caller.clone()).await;
 
-    let mut response = answer::executed(&result, media);
+    let mut response = answer::executed(&result, media, &account);
+    drop(result);
     if let Some(cookie) = caller.take_cookie() {
         let value = HeaderValue::try_from(cookie).map_err(|e| Refused::from(Error::internal(e)))?;
         response.headers_mut().append(header::SET_COOKIE, value);

@@ -2,8 +2,11 @@
 
 mod address;
 mod layers;
+pub mod listening;
 mod origins;
 mod params;
+mod patient;
+mod places;
 mod seats;
 
 use std::{
@@ -19,6 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     access::{Actor, Client, SignedIn},
     app::App,
+    budget::Budget,
     bus::Topic,
     clock::Moment,
     error::{Language, Result},
@@ -28,6 +32,7 @@ use crate::{
 pub use layers::{RequestId, layered};
 pub use origins::Origins;
 pub use params::Params;
+pub use places::{Place, Places};
 pub use seats::{Seat, Seats};
 
 /// Who a token speaks for. Implemented by accounts.
@@ -63,6 +68,10 @@ pub struct Shared {
     pub documents: PersistedDocuments,
     pub origins: Origins,
     pub seats: Seats,
+    /// Places of sockets without a sign-in, by address.
+    pub places: Places,
+    /// What answers hold that nobody has read yet.
+    pub budget: Budget,
     /// Every socket is a task here: who shuts down waits for them.
     pub tasks: TaskTracker,
     /// Tells all sockets to close.
@@ -99,6 +108,8 @@ impl Net {
             documents: PersistedDocuments::default(),
             origins: Origins::of(&app.config),
             seats,
+            places: Places::default(),
+            budget: Budget::new(&app.config.limits),
             tasks,
             shutdown,
         }))

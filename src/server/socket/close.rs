@@ -1,6 +1,6 @@
 //! How a socket ends, in the words of graphql-transport-ws.
 
-use axum::extract::ws::{CloseFrame, Utf8Bytes};
+use tungstenite::{Utf8Bytes, protocol::CloseFrame};
 
 use crate::error::{Error, ErrorCode};
 
@@ -111,7 +111,7 @@ impl Close {
 impl From<Close> for CloseFrame {
     fn from(close: Close) -> Self {
         Self {
-            code: close.code,
+            code: close.code.into(),
             reason: Utf8Bytes::from(close.reason),
         }
     }

@@ -3,22 +3,26 @@
 use std::{ops::ControlFlow, time::Duration};
 
 use async_graphql::Executor;
-use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+use tungstenite::{Error, Message};
 
 use super::{
     close::Close,
-    ending::{self, End, Receiver, Sender, Step, close},
+    ending::{self, End, Receiver, Sender, Step, WebSocket, close},
     message::Say,
-    operations::{Happened, Operations},
+    operations::{AT_ONCE, Happened, Operations},
     outgoing::Outgoing,
     rights::{Learned, Questions, Standing},
 };
 use crate::{
     access::Client,
-    server::{execution::Engine, net::Net},
+    budget::Account,
+    server::{
+        execution::Engine,
+        net::{Net, Place},
+    },
 };
 
 /// How often the right of a socket is looked at again, beside what the bus says.
@@ -47,10 +51,10 @@ enum Event {
     RightsChanged,
     /// A deadline has come.
     Late,
-    Sent(Result<(), axum::Error>),
+    Sent(Result<(), Error>),
     Beat,
     Learned(Learned),
-    Received(Option<Result<Message, axum::Error>>),
+    Received(Option<Result<Message, Error>>),
     Happened(Happened),
 }
 
@@ -59,6 +63,11 @@ pub struct Connection<E: Executor> {
     pub(super) net: Net,
     pub(super) engine: Engine<E>,
     pub(super) client: Client,
+    pub(super) account: Account,
+    /// Bytes that an answer is expected to have, after those that went before.
+    pub(super) expected: usize,
+    /// Held until a user has signed in.
+    pub(super) place: Option<Place>,
     pub(super) phase: Phase,
     pub(super) questions: Questions,
     pub(super) operations: Operations,
@@ -69,12 +78,16 @@ pub struct Connection<E: Executor> {
 }
 
 impl<E: Executor> Connection<E> {
-    pub fn new(net: Net, engine: Engine<E>, client: Client) -> Self {
+    pub fn new(net: Net, engine: Engine<E>, client: Client, place: Place) -> Self {
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beat.reset();
         let until = Instant::now() + net.app.config.limits.init_time;
         Self {
+            account: net.budget.account(client.network()),
+            // Large, until small ones have shown that it is not.
+            expected: net.app.config.limits.answer / 2,
+            place: Some(place),
             net,
             engine,
             client,
@@ -104,7 +117,9 @@ impl<E: Executor> Connection<E> {
     async fn next(&mut self, sender: &mut Sender, receiver: &mut Receiver) -> Event {
         let deadline = self.deadline();
         let is_idle = self.outgoing.is_idle();
-        let may_read = !self.outgoing.is_full() && self.questions.len() < QUESTIONS;
+        let has_room = !self.outgoing.is_full();
+        let at_once = if has_room { self.at_once() } else { 0 };
+        let may_read = has_room && self.questions.len() < QUESTIONS;
         let rights_change = async {
             match &self.phase {
                 Phase::Open(Some(standing)) => standing.changed().await,
@@ -126,21 +141,23 @@ impl<E: Executor> Connection<E> {
             _ = self.beat.tick() => Event::Beat,
             learned = self.questions.next() => Event::Learned(learned),
             received = receiver.next(), if may_read => Event::Received(received),
-            happened = self.operations.happen(is_idle) => Event::Happened(happened),
+            happened = self.operations.happen(at_once, is_idle) => Event::Happened(happened),
         }
+    }
+
+    /// How many operations may run at once, for their answers to fit into what the connection may hold.
+    fn at_once(&self) -> usize {
+        let room = self.net.app.config.limits.unread_connection / 2;
+        (room / self.expected.max(1)).clamp(1, AT_ONCE)
     }
 
     /// The first thing that must not come to pass.
     fn deadline(&self) -> Option<Instant> {
-        let of_phase = match &self.phase {
+        match &self.phase {
             Phase::Waiting { until } => Some(*until),
             Phase::Opening | Phase::Open(None) => None,
             Phase::Open(Some(standing)) => standing.expires(self.net.app.clock.moment()),
-        };
-        [of_phase, self.outgoing.runs_out()]
-            .into_iter()
-            .flatten()
-            .min()
+        }
     }
 
     fn handle(&mut self, event: Event) -> Step {
@@ -159,7 +176,7 @@ impl<E: Executor> Connection<E> {
                 self.silence = 0;
                 self.received(message)
             }
-            Event::Received(Some(Err(error))) => ControlFlow::Break(ending::broken(error)),
+            Event::Received(Some(Err(error))) => ControlFlow::Break(ending::broken(&error)),
             Event::Happened(Happened::Started(id, started)) => self.started(id, started),
             Event::Happened(Happened::Event(id, event)) => {
                 match event {
@@ -180,9 +197,6 @@ impl<E: Executor> Connection<E> {
             Phase::Waiting { until } if *until <= now => close(Close::init_timeout()),
             Phase::Open(Some(standing)) if standing.is_over(self.net.app.clock.moment()) => {
                 close(Close::forbidden())
-            }
-            _ if self.outgoing.runs_out().is_some_and(|at| at <= now) => {
-                ControlFlow::Break(End::Gone)
             }
             // Timers may be early by a little.
             _ => ControlFlow::Continue(()),

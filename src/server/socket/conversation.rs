@@ -3,8 +3,8 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use async_graphql::{Executor, parser::types::OperationType};
-use axum::extract::ws::Message;
 use serde_json::{Map, Value};
+use tungstenite::Message;
 
 use super::{
     close::Close,
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     access::{Actor, Caller},
+    budget::Account,
     error::{Error, Language},
     server::{
         execution::{self, Engine, RawRequest},
@@ -40,7 +41,7 @@ impl<E: Executor> Connection<E> {
             Message::Binary(_) => close(Close::bad_request("Binary messages are not taken")),
             Message::Close(_) => ControlFlow::Break(End::Closed),
             // Pings are answered below us.
-            Message::Ping(_) | Message::Pong(_) => ControlFlow::Continue(()),
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => ControlFlow::Continue(()),
         }
     }
 
@@ -93,7 +94,10 @@ impl<E: Executor> Connection<E> {
             (Learned::Opened(Ok(right)), _) => {
                 let limit = self.net.app.config.limits.sockets;
                 match self.net.seats.take(right.actor.id, limit) {
-                    Some(seat) => self.open(Some(Standing::new(right, seat))),
+                    Some(seat) => {
+                        self.place = None;
+                        self.open(Some(Standing::new(right, seat)))
+                    }
                     None => close(Close::try_again_later("Too many sockets")),
                 }
             }
@@ -147,7 +151,12 @@ impl<E: Executor> Connection<E> {
         let actor = right.map_or(Actor::Anonymous, |right| Actor::SignedIn(right.actor));
         let caller = Caller::new(self.client.clone(), actor);
         let (net, engine) = (self.net.clone(), self.engine.clone());
-        let beginning = begin(net, engine, params, size, right, Arc::clone(&caller));
+        let request = Request {
+            params,
+            size,
+            account: self.account.clone(),
+        };
+        let beginning = begin(net, engine, request, right, Arc::clone(&caller));
         self.operations.begin(id, caller, beginning);
         ControlFlow::Continue(())
     }
@@ -189,21 +198,36 @@ impl<E: Executor> Connection<E> {
     }
 
     pub(super) fn say(&mut self, say: &Say) {
-        if let Some(frame) = say.frame() {
-            self.outgoing.push(frame);
+        if let Some(text) = say.text() {
+            if matches!(say, Say::Next { .. }) {
+                self.expected = (self.expected / 2).max(text.len());
+            }
+            self.outgoing.push_text(self.account.keep(text));
         }
     }
+}
+
+/// What an operation is begun with.
+struct Request {
+    params: Params,
+    /// Bytes of its message.
+    size: usize,
+    account: Account,
 }
 
 /// Prepares an operation, reads the right anew, and runs it or makes its stream.
 async fn begin<E: Executor>(
     net: Net,
     engine: Engine<E>,
-    params: Params,
-    size: usize,
+    request: Request,
     right: Option<SocketRight>,
     caller: Arc<Caller>,
 ) -> Started {
+    let Request {
+        params,
+        size,
+        account,
+    } = request;
     let resolved = match net.documents.resolve(params.query, &params.extensions) {
         Ok(resolved) => resolved,
         Err(error) => return Started::Refused(vec![error]),
@@ -213,6 +237,7 @@ async fn begin<E: Executor>(
         operation_name: params.operation_name,
         variables: params.variables,
         uploads: Vec::new(),
+        account,
         size,
     };
     let prepared = match engine.prepare(raw).await {

@@ -2,13 +2,15 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
-use axum::extract::ws::{Message, WebSocket};
 use futures_util::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
 };
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tokio::time::{sleep, timeout};
-use tungstenite::Error as Broken;
+use tokio_tungstenite::WebSocketStream;
+use tungstenite::{Error, Message};
 
 use super::{close::Close, outgoing::Outgoing};
 
@@ -18,6 +20,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a client may take to read why it is cut off in the middle of a message.
 const LINGER: Duration = Duration::from_millis(500);
 
+pub type WebSocket = WebSocketStream<TokioIo<Upgraded>>;
 pub type Sender = SplitSink<WebSocket, Message>;
 pub type Receiver = SplitStream<WebSocket>;
 
@@ -42,11 +45,11 @@ pub fn close(close: Close) -> Step {
 }
 
 /// What a message ends with that could not be read.
-pub fn broken(error: axum::Error) -> End {
-    match error.into_inner().downcast_ref::<Broken>() {
-        Some(Broken::Capacity(_)) => End::Abort(Close::too_big()),
-        Some(Broken::Utf8(_)) => End::Abort(Close::not_text()),
-        Some(Broken::Protocol(_)) => End::Abort(Close::protocol_error()),
+pub fn broken(error: &Error) -> End {
+    match error {
+        Error::Capacity(_) => End::Abort(Close::too_big()),
+        Error::Utf8(_) => End::Abort(Close::not_text()),
+        Error::Protocol(_) => End::Abort(Close::protocol_error()),
         _ => End::Gone,
     }
 }

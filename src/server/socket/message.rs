@@ -1,7 +1,6 @@
 //! The messages of graphql-transport-ws: <https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md>.
 
 use async_graphql::{Response, ServerError};
-use axum::extract::ws::{Message, Utf8Bytes};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -88,10 +87,10 @@ pub enum Say<'a> {
 }
 
 impl Say<'_> {
-    /// As a frame. `None` for what cannot be written as JSON, which is logged.
-    pub fn frame(&self) -> Option<Message> {
-        match serde_json::to_string(self) {
-            Ok(text) => Some(Message::Text(Utf8Bytes::from(text))),
+    /// As text. `None` for what cannot be written as JSON, which is logged.
+    pub fn text(&self) -> Option<Vec<u8>> {
+        match serde_json::to_vec(self) {
+            Ok(text) => Some(text),
             Err(error) => {
                 tracing::error!(%error, "an answer could not be written as JSON");
                 None
@@ -134,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_server_speaks_the_protocol() {
-        let text = |say: Say| say.frame().unwrap().into_text().unwrap().to_string();
+        let text = |say: Say| String::from_utf8(say.text().unwrap()).unwrap();
 
         assert_eq!(text(Say::ConnectionAck), r#"{"type":"connection_ack"}"#);
         assert_eq!(text(Say::Pong { payload: None }), r#"{"type":"pong"}"#);

@@ -14,13 +14,20 @@ mod rights;
 
 use async_graphql::Executor;
 use axum::{
-    extract::{FromRequestParts, WebSocketUpgrade},
+    body::Body,
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::WebSocketStream;
 use tracing::Instrument;
+use tungstenite::{
+    handshake::derive_accept_key,
+    protocol::{Role, WebSocketConfig},
+};
 
-use self::{close::Close, connection::Connection};
+use self::{close::Close, connection::Connection, ending::WebSocket};
 use crate::{
     access::Client,
     error::Error,
@@ -44,56 +51,148 @@ pub fn is_upgrade(parts: &Parts) -> bool {
 }
 
 /// Answers the upgrade and serves the socket in a task of its own. A page of a site that we don't know gets 403.
-pub async fn upgrade<E: Executor>(
+pub fn upgrade<E: Executor>(
     net: Net,
     engine: Engine<E>,
     client: Client,
     parts: &mut Parts,
 ) -> Response {
     if !net.origins.admit(&parts.headers) {
-        let refusal = execution::refusal(&[Error::Forbidden], &client);
-        let body = serde_json::json!({ "errors": refusal.errors });
-        return (StatusCode::FORBIDDEN, axum::Json(body)).into_response();
+        return refuse(StatusCode::FORBIDDEN, &Error::Forbidden, &client);
     }
-    let mut upgrade = match WebSocketUpgrade::from_request_parts(parts, &()).await {
-        Ok(upgrade) => upgrade,
-        Err(rejection) => return rejection.into_response(),
+    let handshake = match Handshake::read(parts) {
+        Ok(handshake) => handshake,
+        Err(error) => {
+            let mut response = refuse(StatusCode::BAD_REQUEST, &error, &client);
+            response
+                .headers_mut()
+                .insert(header::SEC_WEBSOCKET_VERSION, VERSION);
+            return response;
+        }
     };
-    let offered = offered(parts);
+    let limits = &net.app.config.limits;
+    let Some(place) = net.places.take(client.network(), limits.anonymous_sockets) else {
+        let error = Error::RateLimited {
+            retry_after: limits.init_time,
+        };
+        return refuse(StatusCode::TOO_MANY_REQUESTS, &error, &client);
+    };
+    let mut config = WebSocketConfig::default();
+    config.read_buffer_size = READ_BUFFER;
+    // Each frame is written at once.
+    config.write_buffer_size = 0;
+    config.max_frame_size = Some(limits.frame);
+    config.max_message_size = Some(limits.frame);
+
+    let offered = offered(&parts.headers);
     let is_ours = offered.contains(&SUBPROTOCOL);
     // Who offers others only gets one of them back: a client that finds none fails before it reads why we close.
-    if let Some(protocol) = if is_ours {
+    let protocol = if is_ours {
         Some(SUBPROTOCOL)
     } else {
         offered.first().copied()
-    } && let Ok(protocol) = HeaderValue::from_str(protocol)
-    {
-        upgrade.set_selected_protocol(protocol);
-    }
-    let limit = net.app.config.limits.frame;
+    };
+    let protocol = protocol.and_then(|protocol| HeaderValue::from_str(protocol).ok());
+    let Handshake { accept, on_upgrade } = handshake;
     let span = tracing::info_span!(parent: None, "socket", request_id = %client.request_id);
-    upgrade
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_frame_size(limit)
-        .max_message_size(limit)
-        .on_upgrade(move |socket| {
-            let tasks = net.tasks.clone();
-            let serving = async move {
-                if is_ours {
-                    Connection::new(net, engine, client).serve(socket).await;
-                } else {
-                    ending::refuse(socket, Close::subprotocol()).await;
-                }
-            };
-            tasks.track_future(serving.instrument(span))
-        })
+    let tasks = net.tasks.clone();
+    let serving = async move {
+        let upgraded = match on_upgrade.await {
+            Ok(upgraded) => TokioIo::new(upgraded),
+            Err(error) => {
+                tracing::debug!(%error, "an upgrade failed");
+                return;
+            }
+        };
+        let socket: WebSocket =
+            WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await;
+        if is_ours {
+            let connection = Connection::new(net, engine, client, place);
+            connection.serve(socket).await;
+        } else {
+            ending::refuse(socket, Close::subprotocol()).await;
+        }
+    };
+    tasks.spawn(serving.instrument(span));
+
+    let headers = [
+        (header::CONNECTION, HeaderValue::from_static("upgrade")),
+        (header::UPGRADE, HeaderValue::from_static("websocket")),
+        (header::SEC_WEBSOCKET_ACCEPT, accept),
+    ];
+    let mut response = (StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response();
+    if let Some(protocol) = protocol {
+        response
+            .headers_mut()
+            .insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    response
+}
+
+/// The version of the WebSocket protocol, that of RFC 6455.
+const VERSION: HeaderValue = HeaderValue::from_static("13");
+
+/// What the handshake of RFC 6455 (4.2) asks for.
+struct Handshake {
+    /// What proves to the client that its request was understood.
+    accept: HeaderValue,
+    on_upgrade: OnUpgrade,
+}
+
+impl Handshake {
+    /// # Errors
+    /// `BAD_REQUEST` for what is no handshake of ours.
+    fn read(parts: &mut Parts) -> Result<Self, Error> {
+        let wrong = |what: &str| {
+            Error::bad_request(
+                format!("Not the handshake of a WebSocket: {what}."),
+                format!("WebSocket 핸드셰이크가 올바르지 않습니다: {what}."),
+            )
+        };
+        let headers = &parts.headers;
+        let has = |name: HeaderName, token: &str| {
+            headers
+                .get_all(name)
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+                .flat_map(|value| value.split(','))
+                .any(|value| value.trim().eq_ignore_ascii_case(token))
+        };
+        if parts.method != http::Method::GET || parts.version != http::Version::HTTP_11 {
+            return Err(wrong("GET, HTTP/1.1"));
+        }
+        if !has(header::CONNECTION, "upgrade") {
+            return Err(wrong("Connection: Upgrade"));
+        }
+        if !has(header::SEC_WEBSOCKET_VERSION, "13") {
+            return Err(wrong("Sec-WebSocket-Version: 13"));
+        }
+        let key = headers
+            .get(header::SEC_WEBSOCKET_KEY)
+            .filter(|key| key.len() == KEY_LENGTH)
+            .ok_or_else(|| wrong("Sec-WebSocket-Key"))?;
+        let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()));
+        let accept = accept.map_err(Error::internal)?;
+        let on_upgrade = parts
+            .extensions
+            .remove::<OnUpgrade>()
+            .ok_or_else(|| wrong("HTTP/1.1"))?;
+        Ok(Self { accept, on_upgrade })
+    }
+}
+
+/// Characters of 16 bytes in Base64.
+const KEY_LENGTH: usize = 24;
+
+fn refuse(status: StatusCode, error: &Error, client: &Client) -> Response {
+    let refusal = execution::refusal(std::slice::from_ref(error), client);
+    let body = serde_json::json!({ "errors": refusal.errors });
+    (status, axum::Json(body)).into_response()
 }
 
 /// The subprotocols that a client offers, in its order.
-fn offered(parts: &Parts) -> Vec<&str> {
-    parts
-        .headers
+fn offered(headers: &HeaderMap) -> Vec<&str> {
+    headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
         .iter()
         .filter_map(|value| value.to_str().ok())

@@ -1,10 +1,14 @@
 //! The operations that run on one socket. All of them are polled by the socket's one task.
 //!
 //! An operation begins as a future (prepare, ask for the right, run a query or mutation) and, if it is a subscription, goes
-//! on as a stream. Futures are polled always, so that none stands still while it holds a connection to a database; streams
-//! only while the client reads what it got: that is the back-pressure.
+//! on as a stream. It waits with its beginning while the client does not read what it got, and while too many others run.
+//! Futures that have begun are polled always, so that none stands still while it holds a connection to a database; streams
+//! only while the client has read everything: that is the back-pressure.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use async_graphql::Response;
 use futures_util::{
@@ -30,6 +34,9 @@ pub enum Started {
     Ended(Error),
 }
 
+/// Beginnings that run at once, at most.
+pub const AT_ONCE: usize = 8;
+
 type Beginning = Abortable<BoxFuture<'static, (Arc<str>, Started)>>;
 type Events = Abortable<BoxStream<'static, (Arc<str>, Option<Response>)>>;
 
@@ -37,6 +44,8 @@ type Events = Abortable<BoxStream<'static, (Arc<str>, Option<Response>)>>;
 #[derive(Default)]
 pub struct Operations {
     running: HashMap<Arc<str>, Running>,
+    /// In the order in which they came.
+    waiting: VecDeque<Beginning>,
     beginnings: FuturesUnordered<Beginning>,
     events: SelectAll<Events>,
 }
@@ -82,8 +91,8 @@ impl Operations {
         self.running
             .insert(Arc::clone(&id), Running { caller, abort });
         let beginning: BoxFuture<_> = Box::pin(async move { (id, beginning.await) });
-        self.beginnings
-            .push(Abortable::new(beginning, registration));
+        self.waiting
+            .push_back(Abortable::new(beginning, registration));
     }
 
     /// Goes on with an operation as a stream of events.
@@ -115,13 +124,24 @@ impl Operations {
         }
     }
 
-    /// What happens next; never resolves while nothing runs. Without `with_events`, subscriptions stand still. Safe to
-    /// drop while waiting.
-    pub async fn happen(&mut self, with_events: bool) -> Happened {
+    /// What happens next; never resolves while nothing runs. New ones are begun while fewer than `at_once` run; without
+    /// `with_events`, subscriptions stand still. Safe to drop while waiting.
+    pub async fn happen(&mut self, at_once: usize, with_events: bool) -> Happened {
         let Self {
-            beginnings, events, ..
+            waiting,
+            beginnings,
+            events,
+            ..
         } = self;
         loop {
+            while beginnings.len() < at_once {
+                let Some(next) = waiting.pop_front() else {
+                    break;
+                };
+                if !next.is_aborted() {
+                    beginnings.push(next);
+                }
+            }
             tokio::select! {
                 Some(begun) = beginnings.next() => {
                     // An aborted one says nothing.
@@ -141,6 +161,8 @@ impl Operations {
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
+
+    use parking_lot::Mutex;
 
     use super::*;
     use crate::{access::Client, error::Language};
@@ -163,7 +185,8 @@ mod tests {
     async fn watch(operations: &mut Operations, with_events: bool) -> Vec<String> {
         let mut seen = Vec::new();
         let moment = std::time::Duration::from_millis(50);
-        while let Ok(happened) = tokio::time::timeout(moment, operations.happen(with_events)).await
+        while let Ok(happened) =
+            tokio::time::timeout(moment, operations.happen(AT_ONCE, with_events)).await
         {
             match happened {
                 Happened::Started(id, Started::Events(events)) => operations.follow(id, events),
@@ -199,6 +222,30 @@ mod tests {
         });
 
         assert_eq!(watch(&mut operations, true).await, ["a answered"]);
+    }
+
+    #[tokio::test]
+    async fn what_waits_begins_in_its_order_once_it_may_and_only_a_few_run_at_once() {
+        let (mut operations, begun) = (Operations::default(), Arc::new(Mutex::new(Vec::new())));
+        for n in 0..AT_ONCE + 2 {
+            let begun = Arc::clone(&begun);
+            operations.begin(n.to_string(), caller(), async move {
+                begun.lock().push(n);
+                std::future::pending().await
+            });
+        }
+        operations.end("1");
+        let moment = std::time::Duration::from_millis(50);
+
+        let happened = tokio::time::timeout(moment, operations.happen(0, true)).await;
+        assert!(happened.is_err() && begun.lock().is_empty());
+        let happened = tokio::time::timeout(moment, operations.happen(AT_ONCE, true)).await;
+
+        assert!(happened.is_err());
+        let mut begun = begun.lock().clone();
+        begun.sort_unstable();
+        let expected: Vec<_> = (0..=AT_ONCE).filter(|n| *n != 1).collect();
+        assert_eq!(begun, expected);
     }
 
     #[tokio::test]

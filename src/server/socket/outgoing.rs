@@ -1,52 +1,76 @@
 //! What waits to be sent on one socket.
 
-use std::{collections::VecDeque, pin::Pin, task::Poll, time::Duration};
+use std::{collections::VecDeque, pin::Pin, task::Poll};
 
-use axum::{Error, extract::ws::Message};
+use bytes::Bytes;
 use futures_util::{Sink, ready};
-use tokio::time::Instant;
+use tungstenite::{
+    Error, Message,
+    protocol::frame::{
+        Frame,
+        coding::{Data, OpCode},
+    },
+};
 
-/// Messages that may wait before nothing more is read from the client.
+/// Messages that may wait before nothing more is begun for the client, nor read from it.
 const FULL: usize = 16;
 
-/// How long a client may leave unread what waits for it.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes that may wait, likewise.
+const FULL_BYTES: usize = 256 << 10;
 
-/// A queue that is short by the rules of who fills it: subscriptions wait until it is empty, and reading stops when it is
-/// full, so that it holds little more than one answer for each operation that runs.
+/// Bytes of a frame. What is longer goes in several: each is copied to be sent, and the copy's memory stays with the socket.
+const FRAME: usize = 64 << 10;
+
+/// A queue that is short by the rules of who fills it: subscriptions wait until it is empty, and other operations while it
+/// is full. Clients that do not read it are cut off below.
 #[derive(Default)]
 pub struct Outgoing {
     waiting: VecDeque<Message>,
-    /// Since when something is on its way.
-    since: Option<Instant>,
+    bytes: usize,
+    /// Whether something may still be on its way to the operating system.
+    is_busy: bool,
 }
 
 impl Outgoing {
     /// Queues `message`.
     pub fn push(&mut self, message: Message) {
+        self.bytes += message.len();
         self.waiting.push_back(message);
-        self.since.get_or_insert_with(Instant::now);
+        self.is_busy = true;
+    }
+
+    /// Queues a message of text.
+    pub fn push_text(&mut self, mut text: Bytes) {
+        let mut kind = Data::Text;
+        loop {
+            let frame = text.split_to(text.len().min(FRAME));
+            let is_last = text.is_empty();
+            self.push(Message::Frame(Frame::message(
+                frame,
+                OpCode::Data(kind),
+                is_last,
+            )));
+            if is_last {
+                break;
+            }
+            kind = Data::Continue;
+        }
     }
 
     /// Whether everything has been handed to the operating system.
     pub fn is_idle(&self) -> bool {
-        self.since.is_none()
+        !self.is_busy
     }
 
     /// Whether no more should be asked for.
     pub fn is_full(&self) -> bool {
-        self.waiting.len() >= FULL
-    }
-
-    /// When the client has been slow for too long, if it does not read on.
-    pub fn runs_out(&self) -> Option<Instant> {
-        self.since.map(|since| since + PATIENCE)
+        self.waiting.len() >= FULL || self.bytes >= FULL_BYTES
     }
 
     /// Sends what waits. Safe to drop while waiting: a message leaves the queue only when it is in the socket's buffer.
     ///
     /// # Errors
-    /// When the connection is broken.
+    /// When the connection is broken, or the client does not read.
     pub async fn drain<S>(&mut self, sink: &mut S) -> Result<(), Error>
     where
         S: Sink<Message, Error = Error> + Unpin,
@@ -55,13 +79,46 @@ impl Outgoing {
             while !self.waiting.is_empty() {
                 ready!(Pin::new(&mut *sink).poll_ready(cx))?;
                 if let Some(message) = self.waiting.pop_front() {
+                    self.bytes -= message.len();
                     Pin::new(&mut *sink).start_send(message)?;
                 }
             }
             ready!(Pin::new(&mut *sink).poll_flush(cx))?;
-            self.since = None;
+            self.is_busy = false;
             Poll::Ready(Ok(()))
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_go_in_several_frames_and_fill_the_queue() {
+        let mut outgoing = Outgoing::default();
+        outgoing.push_text(Bytes::from_static(b"short"));
+        assert!(!outgoing.is_full());
+        let text: Vec<u8> = (0..FULL_BYTES + 1).map(|n| (n % 128) as u8).collect();
+
+        outgoing.push_text(Bytes::from(text.clone()));
+
+        assert!(outgoing.is_full() && !outgoing.is_idle());
+        let frames: Vec<_> = outgoing
+            .waiting
+            .iter()
+            .map(|message| match message {
+                Message::Frame(frame) => frame,
+                other => panic!("{other}"),
+            })
+            .collect();
+        assert!(frames[0].header().is_final);
+        let parts = &frames[1..];
+        assert!(parts.iter().all(|frame| frame.payload().len() <= FRAME));
+        let is_final: Vec<_> = parts.iter().map(|frame| frame.header().is_final).collect();
+        assert_eq!(is_final, [false, false, false, false, true]);
+        let whole: Vec<u8> = parts.iter().flat_map(|f| f.payload().to_vec()).collect();
+        assert_eq!(whole, text);
     }
 }

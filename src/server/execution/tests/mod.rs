@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use super::{Engine, Prepared, RawRequest, Rights, refusal};
 use crate::{
     access::{Actor, Caller, Client},
+    budget::Budget,
     config::Limits,
     error::{Error, Language, Result},
 };
@@ -174,6 +175,7 @@ fn raw(query: &str, variables: Value) -> RawRequest {
         operation_name: None,
         variables: Variables::from_json(variables),
         uploads: Vec::new(),
+        account: Budget::new(&limits()).account("127.0.0.1".to_owned()),
         size: 0,
     }
 }

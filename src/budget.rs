@@ -1,0 +1,391 @@
+//! How much memory answers may hold that nobody has read yet: for each connection, each address and the whole server.
+//!
+//! An answer takes its bytes while it is made, so that the budget bounds what is made at once, and holds them until they
+//! are handed to the operating system.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::{
+    config::Limits,
+    error::{Error, Result},
+};
+
+/// Answers take bytes in such portions; the first one is too small to be worth the asking.
+const PORTION: usize = 64 << 10;
+
+/// The budget of one server. Cheap to clone.
+#[derive(Clone)]
+pub struct Budget(Arc<Shared>);
+
+struct Shared {
+    limit: usize,
+    limit_address: usize,
+    limit_connection: usize,
+    held: AtomicUsize,
+    addresses: Mutex<HashMap<String, Weak<Address>>>,
+}
+
+/// What the connections of one address hold. Gone with the last of them.
+struct Address {
+    budget: Budget,
+    key: String,
+    held: AtomicUsize,
+}
+
+/// The account of one connection. Cheap to clone.
+#[derive(Clone)]
+pub struct Account(Arc<Connection>);
+
+struct Connection {
+    address: Arc<Address>,
+    held: AtomicUsize,
+}
+
+/// Bytes that are held until this is dropped.
+pub struct Held {
+    account: Account,
+    bytes: usize,
+}
+
+impl Budget {
+    /// A budget of which nothing is taken yet.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        Self::of(
+            limits.unread,
+            limits.unread_address,
+            limits.unread_connection,
+        )
+    }
+
+    fn of(limit: usize, limit_address: usize, limit_connection: usize) -> Self {
+        Self(Arc::new(Shared {
+            limit,
+            limit_address,
+            limit_connection,
+            held: AtomicUsize::new(0),
+            addresses: Mutex::default(),
+        }))
+    }
+
+    /// An account for one more connection of `address`.
+    #[must_use]
+    pub fn account(&self, address: String) -> Account {
+        let mut addresses = self.0.addresses.lock();
+        let known = addresses.get(&address).and_then(Weak::upgrade);
+        let address = known.unwrap_or_else(|| {
+            let new = Arc::new(Address {
+                budget: self.clone(),
+                key: address.clone(),
+                held: AtomicUsize::new(0),
+            });
+            addresses.insert(address, Arc::downgrade(&new));
+            new
+        });
+        Account(Arc::new(Connection {
+            address,
+            held: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Bytes that are held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.0.held.load(Relaxed)
+    }
+
+    /// Addresses that have accounts.
+    #[must_use]
+    pub fn addresses(&self) -> usize {
+        self.0.addresses.lock().len()
+    }
+}
+
+impl Drop for Address {
+    fn drop(&mut self) {
+        let mut addresses = self.budget.0.addresses.lock();
+        // Another one may have taken its place meanwhile.
+        if addresses
+            .get(&self.key)
+            .is_some_and(|entry| entry.strong_count() == 0)
+        {
+            addresses.remove(&self.key);
+        }
+    }
+}
+
+impl Account {
+    /// Takes nothing, if there is any room at all.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` when the connection or its address holds all that it may; `UNAVAILABLE` when the server does.
+    pub fn open(&self) -> Result<Held> {
+        let mut held = self.hold(0);
+        held.take(0)?;
+        Ok(held)
+    }
+
+    /// Holds so many bytes that are there already, also beyond the limits.
+    #[must_use]
+    pub fn hold(&self, bytes: usize) -> Held {
+        self.add(bytes);
+        Held {
+            account: self.clone(),
+            bytes,
+        }
+    }
+
+    /// Bytes that this connection holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.0.held.load(Relaxed)
+    }
+
+    /// `bytes`, which are held until the last part of them is dropped.
+    #[must_use]
+    pub fn keep(&self, bytes: Vec<u8>) -> Bytes {
+        struct Kept {
+            bytes: Vec<u8>,
+            _held: Held,
+        }
+        impl AsRef<[u8]> for Kept {
+            fn as_ref(&self) -> &[u8] {
+                &self.bytes
+            }
+        }
+        // What the allocator has given, not what is in use.
+        let held = self.hold(bytes.capacity());
+        Bytes::from_owner(Kept { bytes, _held: held })
+    }
+
+    fn meters(&self) -> [(&AtomicUsize, usize); 3] {
+        let (address, server) = (&self.0.address, &*self.0.address.budget.0);
+        [
+            (&self.0.held, server.limit_connection),
+            (&address.held, server.limit_address),
+            (&server.held, server.limit),
+        ]
+    }
+
+    fn add(&self, bytes: usize) -> [bool; 3] {
+        self.meters()
+            .map(|(meter, limit)| meter.fetch_add(bytes, Relaxed) + bytes > limit)
+    }
+
+    fn release(&self, bytes: usize) {
+        for (meter, _) in self.meters() {
+            meter.fetch_sub(bytes, Relaxed);
+        }
+    }
+}
+
+impl Held {
+    /// Holds so many bytes more.
+    ///
+    /// # Errors
+    /// As [`Account::open`]; then nothing more is held.
+    pub fn take(&mut self, bytes: usize) -> Result<()> {
+        let is_over = self.account.add(bytes);
+        let error = match is_over {
+            [false, false, false] => {
+                self.bytes += bytes;
+                return Ok(());
+            }
+            [false, false, true] => Error::Unavailable {
+                backend: "memory for answers",
+            },
+            _ => Error::RateLimited {
+                retry_after: Duration::from_secs(1),
+            },
+        };
+        self.account.release(bytes);
+        Err(error)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.account.release(self.bytes);
+    }
+}
+
+/// How many bytes an answer has come to while it is made.
+pub struct AnswerSize {
+    limit: usize,
+    bytes: AtomicUsize,
+    /// Bytes up to which the budget was asked.
+    allowed: AtomicUsize,
+    held: Mutex<Held>,
+    is_over: AtomicBool,
+}
+
+impl AnswerSize {
+    /// An answer of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`Account::open`].
+    pub fn new(account: &Account, limit: usize) -> Result<Self> {
+        Ok(Self {
+            limit,
+            bytes: AtomicUsize::new(0),
+            allowed: AtomicUsize::new(PORTION.min(limit)),
+            held: Mutex::new(account.open()?),
+            is_over: AtomicBool::new(false),
+        })
+    }
+
+    /// Counts bytes that go into the answer.
+    ///
+    /// # Errors
+    /// `LIMIT_EXCEEDED` when it grows beyond LIMIT_ANSWER; and as [`Account::open`]. From then on, for whatever is added.
+    pub fn add(&self, bytes: usize) -> Result<()> {
+        let total = self.bytes.fetch_add(bytes, Relaxed) + bytes;
+        if total <= self.allowed.load(Relaxed) {
+            return Ok(());
+        }
+        let mut held = self.held.lock();
+        let done = if total > self.limit {
+            Err(over(self.limit))
+        } else {
+            let allowed = (total + PORTION).min(self.limit);
+            let more = allowed.saturating_sub(self.allowed.load(Relaxed));
+            held.take(more).map(|()| {
+                self.allowed.fetch_add(more, Relaxed);
+            })
+        };
+        if done.is_err() {
+            self.is_over.store(true, Relaxed);
+            // Whatever comes asks again, and fails.
+            self.bytes.store(self.limit + 1, Relaxed);
+            self.allowed.store(0, Relaxed);
+        }
+        done
+    }
+
+    /// Whether it has become more than it may.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Relaxed)
+    }
+
+    /// Begins with the next answer, of a subscription.
+    pub fn begin(&self) {
+        let mut held = self.held.lock();
+        let bytes = std::mem::take(&mut held.bytes);
+        held.account.release(bytes);
+        self.bytes.store(0, Relaxed);
+        self.allowed.store(PORTION.min(self.limit), Relaxed);
+        self.is_over.store(false, Relaxed);
+    }
+}
+
+/// What answers have too much of.
+const TEXT: &str = "bytes of text";
+
+/// More text than an answer may hold.
+#[must_use]
+pub fn over(limit: usize) -> Error {
+    Error::LimitExceeded {
+        what: TEXT,
+        limit: limit as u64,
+    }
+}
+
+/// Whether `error` says that an answer is too large.
+#[must_use]
+pub fn is_over(error: &Error) -> bool {
+    matches!(error, Error::LimitExceeded { what: TEXT, .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: usize = 1 << 10;
+
+    fn budget() -> Budget {
+        Budget::of(300 * KIB, 200 * KIB, 100 * KIB)
+    }
+
+    #[test]
+    fn connection_address_and_server_have_limits() {
+        let budget = budget();
+        let account = |address: &str| budget.account(address.to_owned());
+        let one = account("a");
+        let mut of_one = one.open().unwrap();
+
+        of_one.take(100 * KIB).unwrap();
+        assert!(matches!(of_one.take(1), Err(Error::RateLimited { .. })));
+        let of_two = account("a").hold(100 * KIB);
+        let mut of_three = account("a").open().unwrap();
+        assert!(matches!(of_three.take(1), Err(Error::RateLimited { .. })));
+        let of_other = account("b").hold(100 * KIB);
+        let mut of_last = account("c").open().unwrap();
+        assert!(matches!(of_last.take(1), Err(Error::Unavailable { .. })));
+        assert_eq!(budget.held(), 300 * KIB);
+
+        drop((of_one, of_two, of_three));
+        of_last.take(100 * KIB).unwrap();
+        drop((of_other, of_last, one));
+
+        assert_eq!((budget.held(), budget.addresses()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_kept_is_held_until_its_last_part_is_gone() {
+        let budget = budget();
+        let account = budget.account("a".to_owned());
+
+        let bytes = account.keep(vec![7; 50 * KIB]);
+        let part = bytes.slice(..10);
+        drop(bytes);
+        assert_eq!(budget.held(), 50 * KIB);
+        drop(part);
+
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn an_answer_ends_once_and_for_all_at_its_limit() {
+        let budget = budget();
+        let account = budget.account("a".to_owned());
+        let size = AnswerSize::new(&account, 90 * KIB).unwrap();
+
+        for _ in 0..90 {
+            size.add(KIB).unwrap();
+        }
+        assert!(budget.held() >= 26 * KIB);
+        assert!(matches!(size.add(1), Err(Error::LimitExceeded { .. })));
+        assert!(size.add(0).is_err() && size.is_over());
+        size.begin();
+        assert_eq!(budget.held(), 0);
+        size.add(KIB).unwrap();
+
+        drop(size);
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn an_answer_ends_when_others_hold_the_memory() {
+        let budget = budget();
+        let account = budget.account("a".to_owned());
+        let _others = budget.account("b".to_owned()).hold(299 * KIB);
+        let size = AnswerSize::new(&account, 90 * KIB).unwrap();
+
+        size.add(KIB).unwrap();
+        assert!(matches!(size.add(80 * KIB), Err(Error::Unavailable { .. })));
+
+        let _rest = account.hold(2 * KIB);
+        assert!(AnswerSize::new(&account, KIB).is_err());
+    }
+}

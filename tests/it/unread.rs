@@ -1,0 +1,320 @@
+//! Clients that do not read, or say nothing: what they hold is bounded, and given back.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use futures_util::{SinkExt, StreamExt, future::join_all};
+use http::HeaderValue;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream},
+    time::timeout,
+};
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+use tungstenite::client::IntoClientRequest;
+
+use crate::support::{Client, TestApp, any_board};
+
+const MIB: usize = 1 << 20;
+/// Posts of a list, each with so much content: 4 MiB, of which the system takes no more than a part.
+const POSTS: usize = 84;
+const CONTENT: usize = 50_000;
+
+/// A server that listens, and a user who may read a list of 4 MiB on it.
+struct Library {
+    app: Arc<TestApp>,
+    ann: Client,
+    address: SocketAddr,
+}
+
+const LIST: &str = "{ posts(first: 100) { nodes { content } } }";
+
+impl Library {
+    async fn open(flags: &[&str]) -> Self {
+        let mut all = vec!["--limit-read-time", "1s"];
+        all.extend(flags);
+        let app = TestApp::with(&all).await;
+        let (admin, ann) = (app.admin().await, app.user("ann").await);
+        let board = admin.board(any_board()).await;
+        for _ in 0..POSTS {
+            let content = "m".repeat(CONTENT);
+            let input = json!({ "boardId": board, "title": "t", "content": content });
+            ann.mutate("createPost", input, "post { id }").await.data();
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(app.server.clone().run(listener));
+        Self { app, ann, address }
+    }
+
+    /// A connection that takes little at a time.
+    async fn connect(&self) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4 << 10).unwrap();
+        socket.connect(self.address).await.unwrap()
+    }
+
+    fn request(&self) -> String {
+        let body = json!({ "query": LIST }).to_string();
+        format!(
+            "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n{body}",
+            self.ann.token.as_ref().unwrap(),
+            body.len()
+        )
+    }
+
+    async fn socket(&self) -> WebSocketStream<TcpStream> {
+        let mut request = format!("ws://{}/graphql", self.address)
+            .into_client_request()
+            .unwrap();
+        request.headers_mut().insert(
+            "sec-websocket-protocol",
+            HeaderValue::from_static("graphql-transport-ws"),
+        );
+        let (mut socket, _) = client_async(request, self.connect().await).await.unwrap();
+        let init = json!({ "type": "connection_init", "payload": { "token": self.ann.token } });
+        say(&mut socket, init).await;
+        assert_eq!(hear(&mut socket).await["type"], "connection_ack");
+        socket
+    }
+
+    /// Waits until nothing is held any more.
+    async fn is_given_back(&self) {
+        within(async {
+            while self.app.server.unread() > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(60), future).await.unwrap()
+}
+
+async fn say(socket: &mut WebSocketStream<TcpStream>, message: Value) {
+    let message = Message::text(message.to_string());
+    socket.send(message).await.unwrap();
+}
+
+async fn hear(socket: &mut WebSocketStream<TcpStream>) -> Value {
+    loop {
+        match within(socket.next()).await.unwrap().unwrap() {
+            Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+            Message::Ping(_) | Message::Pong(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn subscribe(id: usize) -> Value {
+    json!({ "type": "subscribe", "id": id.to_string(), "payload": { "query": LIST } })
+}
+
+/// What comes back on a connection, as far as it comes.
+async fn read(mut stream: TcpStream) -> String {
+    let mut all = Vec::new();
+    let _ = timeout(Duration::from_secs(60), async {
+        let mut part = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = stream.read(&mut part).await {
+            all.extend_from_slice(&part[..length]);
+        }
+    })
+    .await;
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn responses_that_nobody_reads_are_bounded_and_given_back() {
+    let limit = (8 * MIB).to_string();
+    let library = Library::open(&["--limit-unread-address", &limit]).await;
+    let mut streams = Vec::new();
+
+    for _ in 0..60 {
+        let mut stream = library.connect().await;
+        let request = library.request();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        streams.push(stream);
+        // What is there already does not count against what is begun, so one more for each that runs at once.
+        assert!(library.app.server.unread() < 8 * MIB + 8 * 5 * MIB);
+    }
+    library.is_given_back().await;
+
+    let answers = join_all(streams.into_iter().map(read)).await;
+    let refused = answers
+        .iter()
+        .filter(|a| a.contains("429 Too Many Requests"));
+    let cut = answers
+        .iter()
+        .filter(|a| a.contains("200 OK") && a.len() < 4 * MIB);
+    let (refused, cut) = (refused.count(), cut.count());
+    assert!(
+        refused > 0 && cut > 0,
+        "{refused} {cut} of {}",
+        answers.len()
+    );
+
+    // Whoever reads gets everything.
+    let mut stream = library.connect().await;
+    let request = library
+        .request()
+        .replace("Host:", "Connection: close\r\nHost:");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let answer = read(stream).await;
+    assert!(
+        answer.len() > 4 * MIB && answer.ends_with('}'),
+        "{}",
+        answer.len()
+    );
+    library.is_given_back().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_server_has_a_bound_too() {
+    let limit = (6 * MIB).to_string();
+    let library = Library::open(&["--limit-unread", &limit]).await;
+    let mut streams = Vec::new();
+
+    for _ in 0..10 {
+        let mut stream = library.connect().await;
+        stream
+            .write_all(library.request().as_bytes())
+            .await
+            .unwrap();
+        streams.push(stream);
+    }
+    library.is_given_back().await;
+
+    let answers = join_all(streams.into_iter().map(read)).await;
+    assert!(
+        answers
+            .iter()
+            .any(|a| a.contains("503 Service Unavailable"))
+    );
+    assert!(answers.iter().any(|a| a.contains("200 OK")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operations_of_a_socket_wait_while_its_queue_is_full() {
+    let library = Library::open(&[]).await;
+    let mut socket = library.socket().await;
+
+    for id in 0..50 {
+        say(&mut socket, subscribe(id)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Two may have begun before the first was answered; the rest waits.
+    assert!(library.app.server.unread() < 3 * 5 * MIB);
+
+    // Nothing is lost: whoever reads on gets all 50.
+    let mut done = std::collections::BTreeSet::new();
+    while done.len() < 50 {
+        let message = hear(&mut socket).await;
+        let id = message["id"].as_str().unwrap().to_owned();
+        match message["type"].as_str().unwrap() {
+            "next" => {
+                let nodes = message.pointer("/payload/data/posts/nodes");
+                let nodes = nodes.and_then(Value::as_array);
+                assert_eq!(
+                    nodes.map(Vec::len),
+                    Some(POSTS),
+                    "{}",
+                    message["payload"]["errors"]
+                );
+                done.insert(id);
+            }
+            other => assert_eq!(other, "complete"),
+        }
+    }
+    library.is_given_back().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_that_nobody_reads_are_closed_and_give_everything_back() {
+    let library = Library::open(&[]).await;
+    let mut sockets = Vec::new();
+    for _ in 0..4 {
+        let mut socket = library.socket().await;
+        for id in 0..20 {
+            say(&mut socket, subscribe(id)).await;
+        }
+        sockets.push(socket);
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(library.app.server.unread() > 0);
+
+    library.is_given_back().await;
+
+    for mut socket in sockets {
+        let ended = within(async { while let Some(Ok(_)) = socket.next().await {} });
+        ended.await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_do_not_come_end_the_connection() {
+    let library = Library::open(&["--limit-header-time", "1s"]).await;
+    for beginning in ["", "POST /graphql HTTP/1.1\r\nHost: local"] {
+        let mut stream = library.connect().await;
+        stream.write_all(beginning.as_bytes()).await.unwrap();
+
+        let answer = within(read(stream)).await;
+
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_so_many_sockets_without_a_sign_in() {
+    let library = Library::open(&["--limit-anonymous-sockets", "2"]).await;
+    let upgrade = async || {
+        let mut request = format!("ws://{}/graphql", library.address)
+            .into_client_request()
+            .unwrap();
+        request.headers_mut().insert(
+            "sec-websocket-protocol",
+            HeaderValue::from_static("graphql-transport-ws"),
+        );
+        client_async(request, library.connect().await).await
+    };
+    // Signed in, these take none.
+    let _signed_in = (library.socket().await, library.socket().await);
+    let (first, _second) = (upgrade().await.unwrap(), upgrade().await.unwrap());
+
+    match upgrade().await {
+        Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), 429),
+        other => panic!("{other:?}"),
+    }
+
+    drop(first);
+    within(async {
+        while upgrade().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_too_large_is_one_error_and_not_one_a_row() {
+    let library = Library::open(&["--limit-answer", "1000000"]).await;
+    for document in [
+        LIST,
+        // Whatever it is made of: each title is short, and there are many.
+        "{ a: posts { nodes { content } } b: posts { nodes { content title } } c: posts { totalCount } }",
+    ] {
+        let answer = library.ann.query(document).await;
+
+        assert_eq!(answer.errors().len(), 1, "{document}");
+        assert_eq!(answer.code(), "LIMIT_EXCEEDED");
+    }
+    let small = TestApp::with(&["--limit-answer", "20000"]).await;
+    for introspection in [
+        "{ __schema { types { name description fields { name description } } } }",
+        "{ a: __schema { types { name fields { name } } } b: __schema { types { name fields { name } } } }",
+    ] {
+        let answer = small.anonymous().query(introspection).await;
+        assert_eq!(answer.code(), "LIMIT_EXCEEDED", "{}", answer.body);
+    }
+}
