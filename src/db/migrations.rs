@@ -1,12 +1,37 @@
 //! The migrations of both engines, embedded. They have the same names and make the same tables.
+//!
+//! On SQLite all that are missing run in one transaction. MySQL commits each statement that changes a table by itself, so
+//! there it is noted which statement is about to run: a program that is killed in the middle leaves a database in which the
+//! next one goes on at that statement.
 
-use diesel::sqlite::SqliteConnection;
+use std::collections::HashSet;
+
+use diesel::{
+    Connection, OptionalExtension, QueryableByName, RunQueryDsl,
+    connection::SimpleConnection,
+    sql_types::{BigInt, Integer, Nullable, Text},
+    sqlite::SqliteConnection,
+};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::MysqlConnection;
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
-const MYSQL: EmbeddedMigrations = embed_migrations!("migrations/mysql");
+
+macro_rules! mysql {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../migrations/mysql/", $name, "/up.sql")))),*]
+    };
+}
+
+/// Names and texts. Each statement ends with a semicolon at the end of a line, and may run twice unless it changes a table.
+const MYSQL: &[(&str, &str)] = mysql![
+    "0001_accounts",
+    "0002_forum",
+    "0003_likes_views_orders",
+    "0004_post_search",
+    "0005_sign_in_addresses",
+];
 
 type Done = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
@@ -27,22 +52,140 @@ pub(super) fn run_sqlite(conn: &mut SqliteConnection) -> Done {
     }
 }
 
-#[derive(diesel::QueryableByName)]
+#[derive(QueryableByName)]
 struct Lock {
-    #[diesel(sql_type = diesel::sql_types::Nullable<diesel::sql_types::BigInt>)]
+    #[diesel(sql_type = Nullable<BigInt>)]
     got: Option<i64>,
 }
 
 /// Applies what is not applied yet. A lock of the server lets two programs that start at once do it one after the other.
+/// The connection is good for nothing else afterwards.
 pub(super) fn run_mysql(conn: &mut MysqlConnection) -> Done {
-    use diesel::RunQueryDsl;
-    let lock: Lock =
-        diesel::sql_query("SELECT CAST(GET_LOCK('madang_migrations', 60) AS SIGNED) AS got")
-            .get_result(conn)?;
+    // Of this database alone: others on the same server do not wait.
+    const LOCK: &str = "concat('madang.', md5(database()))";
+    // A change of a large table takes as long as it takes.
+    conn.batch_execute("SET SESSION wait_timeout = 3600 /*M! , max_statement_time = 0 */")?;
+    let lock: Lock = diesel::sql_query(format!(
+        "SELECT CAST(GET_LOCK({LOCK}, 60) AS SIGNED) AS got"
+    ))
+    .get_result(conn)?;
     if lock.got != Some(1) {
         return Err("another program has been migrating for a minute".into());
     }
-    let done = conn.run_pending_migrations(MYSQL).map(drop);
-    diesel::sql_query("DO RELEASE_LOCK('madang_migrations')").execute(conn)?;
+    let done = apply_missing(conn);
+    diesel::sql_query(format!("DO RELEASE_LOCK({LOCK})")).execute(conn)?;
     done
+}
+
+fn apply_missing(conn: &mut MysqlConnection) -> Done {
+    let applied = conn.applied_migrations()?;
+    let applied: HashSet<String> = applied.iter().map(ToString::to_string).collect();
+    conn.batch_execute(
+        "CREATE TABLE IF NOT EXISTS __madang_migration_progress (
+             version VARCHAR(50) NOT NULL PRIMARY KEY,
+             statement INTEGER NOT NULL
+         ) ENGINE = InnoDB",
+    )?;
+    for (name, text) in MYSQL {
+        let version = name.split('_').next().unwrap_or_default();
+        if !applied.contains(version) {
+            apply(conn, version, text).map_err(|e| format!("{name}: {e}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Progress {
+    #[diesel(sql_type = Integer)]
+    statement: i32,
+}
+
+/// Runs the statements of one migration, from where an earlier attempt has come to.
+fn apply(conn: &mut MysqlConnection, version: &str, text: &str) -> Done {
+    let begun: Option<Progress> =
+        diesel::sql_query("SELECT statement FROM __madang_migration_progress WHERE version = ?")
+            .bind::<Text, _>(version)
+            .get_result(conn)
+            .optional()?;
+    let begun = begun.map(|progress| progress.statement);
+    for (number, statement) in (0..).zip(statements(text)) {
+        if begun.is_some_and(|begun| number < begun) {
+            continue;
+        }
+        // It may have run, and its program may have been killed before it could say so.
+        let may_be_done = begun == Some(number);
+        if !may_be_done {
+            diesel::sql_query("REPLACE INTO __madang_migration_progress VALUES (?, ?)")
+                .bind::<Text, _>(version)
+                .bind::<Integer, _>(number)
+                .execute(conn)?;
+        }
+        match conn.batch_execute(statement) {
+            Err(error) if may_be_done && says_done(&error) => {}
+            done => done?,
+        }
+    }
+    conn.transaction(|conn| -> diesel::QueryResult<()> {
+        diesel::sql_query("INSERT INTO __diesel_schema_migrations (version) VALUES (?)")
+            .bind::<Text, _>(version)
+            .execute(conn)?;
+        diesel::sql_query("DELETE FROM __madang_migration_progress WHERE version = ?")
+            .bind::<Text, _>(version)
+            .execute(conn)?;
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// The statements of a migration.
+fn statements(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive(";\n")
+        .map(str::trim)
+        .filter(|statement| !statement.is_empty())
+}
+
+/// Whether a statement fails since all that it does is there already. It does all or nothing: InnoDB changes a table
+/// atomically (MariaDB from 10.6, MySQL from 8.0).
+fn says_done(error: &diesel::result::Error) -> bool {
+    // 1050, 1060, 1061, 1826 and 1091 of the server, whose words are those of `lc_messages`.
+    const SIGNS: [&str; 5] = [
+        "already exists",
+        "Duplicate column name",
+        "Duplicate key name",
+        "Duplicate foreign key constraint name",
+        "check that",
+    ];
+    let message = error.to_string();
+    SIGNS.iter().any(|sign| message.contains(sign))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_migration_of_the_folder_is_embedded() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/mysql");
+        let mut names: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+
+        assert_eq!(
+            MYSQL.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            names
+        );
+    }
+
+    #[test]
+    fn each_statement_is_one() {
+        for (name, text) in MYSQL {
+            for statement in statements(text) {
+                assert_eq!(statement.matches(';').count(), 1, "{name}: {statement}");
+                assert!(statement.ends_with(';'), "{name}: {statement}");
+            }
+        }
+    }
 }

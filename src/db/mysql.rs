@@ -75,7 +75,11 @@ impl Mysql {
             .await
             .map_err(|e| Fault::new("DATABASE_URL", format!("cannot connect: {e}")))?;
         let migrated = tokio::task::spawn_blocking(move || {
-            migrations::run_mysql(&mut AsyncConnectionWrapper::from(conn))
+            let mut conn = AsyncConnectionWrapper::from(conn);
+            let done = migrations::run_mysql(&mut conn);
+            // It has other settings than those of the pool.
+            drop(Object::take(conn.into_inner()));
+            done
         });
         match migrated.await {
             Ok(Ok(())) => Ok(mysql),
@@ -141,14 +145,15 @@ impl Mysql {
     }
 }
 
-/// READ COMMITTED, since stores lock what they rely on; strict, so that nothing is cut silently; no statement runs on
+/// READ COMMITTED, since stores lock what they rely on; strict, so that nothing is cut silently; messages in English, by
+/// which errors are told apart; no statement runs on
 /// after its request has timed out. MariaDB and MySQL name that last setting differently, in comments that only the one
 /// executes: `/*M! … */` is MariaDB's, which in turn skips `/*!50708 … */`.
 fn session_settings(limit: Duration) -> String {
     let (seconds, millis) = (limit.as_secs_f64(), limit.as_millis());
     format!(
         "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO', \
-         innodb_lock_wait_timeout = 5 /*M! , max_statement_time = {seconds} */ \
+         lc_messages = 'en_US', innodb_lock_wait_timeout = 5 /*M! , max_statement_time = {seconds} */ \
          /*!50708 , max_execution_time = {millis} */; \
          SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
     )

@@ -24,6 +24,7 @@ mod http;
 mod likes;
 mod lists;
 mod live;
+mod migrations;
 mod orders;
 mod posts;
 mod readme;

@@ -1,6 +1,7 @@
 //! What the tests stand on: a server of their own in this process, in a folder of its own, with a clock that they move.
 
 mod client;
+mod cut;
 mod database;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -18,7 +19,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub use client::{Answer, Client};
-pub use database::Engine;
+pub use cut::{Cut, proxy};
+pub use database::{Database, Engine};
 
 /// A password that nobody else has.
 pub const PASSWORD: &str = "correct horse battery";
