@@ -71,10 +71,24 @@ start_mariadb() {
   export TEST_MYSQL_URL=mysql://tester:tester@127.0.0.1:$port
 }
 
+# no_secrets FOLDER: none of the lines of FOLDER/secrets stands in FOLDER/log, and there is something in both.
+no_secrets() {
+  local lines secrets
+  lines=$(wc -l <"$1/log") secrets=$(sort -u "$1/secrets" | wc -l)
+  say "$lines lines of log at its most talkative hold none of $secrets secrets"
+  [ "$lines" -gt 1000 ] && [ "$secrets" -gt 20 ] || { echo "that is too little to show anything" >&2; exit 1; }
+  sort -u "$1/secrets" >"$1/sorted"
+  if grep -F -m 5 -f "$1/sorted" "$1/log" >&2; then
+    echo "secrets stand in the log" >&2
+    exit 1
+  fi
+}
+
 start_madang() {
   cargo build --quiet
   local volume=$temp/volume port
   port=$(free_port)
+  mkdir "$temp/js"
   export MADANG_URL=http://127.0.0.1:$port MADANG_SDL=$PWD/schema.graphql
   export MADANG_ADMIN_NAME=admin MADANG_ADMIN_PASSWORD="correct horse battery"
   say "starting madang on port $port"
@@ -82,22 +96,26 @@ start_madang() {
     --password-stdin <<<"$MADANG_ADMIN_PASSWORD" >/dev/null
   # Short times where a test waits for them to pass; no rates, since the tests sign in all the time.
   target/debug/madang serve --volume-dir "$volume" --bind "127.0.0.1:$port" --rate-limits off \
-    --access-token-ttl 6s --limit-init-time 1s >"$temp/madang.log" 2>&1 &
+    --access-token-ttl 6s --limit-init-time 1s --log trace >"$temp/js/log" 2>&1 &
   export MADANG_PID=$!
   started+=("$MADANG_PID")
-  until_ready 30 "$MADANG_PID" curl -sf "$MADANG_URL/readyz" || { tail -n 30 "$temp/madang.log" >&2; exit 1; }
+  until_ready 30 "$MADANG_PID" curl -sf "$MADANG_URL/readyz" || { tail -n 30 "$temp/js/log" >&2; exit 1; }
 }
 
 for part in $parts; do
   case $part in
     sqlite)
       say "tests on SQLite"
-      TEST_ENGINE=sqlite cargo test --quiet
+      mkdir "$temp/sqlite"
+      TEST_ENGINE=sqlite TEST_LOG_DIR=$temp/sqlite cargo test --quiet
+      no_secrets "$temp/sqlite"
       ;;
     mysql)
       start_mariadb
       say "tests on MariaDB"
-      TEST_ENGINE=mysql cargo test --quiet --test it
+      mkdir "$temp/mysql"
+      TEST_ENGINE=mysql TEST_LOG_DIR=$temp/mysql cargo test --quiet --test it
+      no_secrets "$temp/mysql"
       ;;
     js)
       need node nodejs
@@ -108,7 +126,8 @@ for part in $parts; do
       start_madang
       say "tests with Node and Chromium"
       npm --prefix tests/js ci --silent --no-audit --no-fund
-      npm --prefix tests/js test || { echo "the end of the server's log:" >&2; tail -n 40 "$temp/madang.log" >&2; exit 1; }
+      MADANG_SECRETS=$temp/js/secrets npm --prefix tests/js test || { echo "the end of the server's log:" >&2; tail -n 40 "$temp/js/log" >&2; exit 1; }
+      no_secrets "$temp/js"
       ;;
     *)
       echo "there is no part $part: sqlite, mysql or js" >&2

@@ -31,6 +31,7 @@ pub mod error;
 pub mod hashing;
 pub mod ids;
 pub mod input;
+pub mod logging;
 pub mod rounds;
 pub mod terms;
 pub mod text;

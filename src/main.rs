@@ -13,13 +13,12 @@ use madang::{
     accounts::{Email, Name, passwords::Password, store::users},
     app::App,
     clock::Clock,
-    config::{Config, Fault, LogFormat},
+    config::{Config, Fault},
     db::{self, describe},
     demo,
     error::{Error, Language, Rule},
-    server,
+    logging, server,
 };
-use tracing_subscriber::EnvFilter;
 
 /// A request makes some hundred small allocations: with glibc's it takes a quarter more CPU, and what password hashes took
 /// stays with each thread that ever made one.
@@ -118,7 +117,7 @@ fn run() -> anyhow::Result<()> {
 fn execute(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve { config } => {
-            start_logging(&config);
+            logging::start(&config);
             Ok(runtime()?.block_on(server::serve(*config, Clock::system()))?)
         }
         Command::CreateAdmin {
@@ -187,24 +186,6 @@ fn usage(error: &clap::Error) -> Usage {
             }
         },
     )
-}
-
-fn start_logging(config: &Config) {
-    let filter = EnvFilter::new(&config.log);
-    let is_terminal = std::io::stderr().is_terminal();
-    let logging = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let as_text = match config.log_format {
-        LogFormat::Auto => is_terminal,
-        LogFormat::Text => true,
-        LogFormat::Json => false,
-    };
-    if as_text {
-        logging.with_ansi(is_terminal).init();
-    } else {
-        logging.json().flatten_event(true).init();
-    }
 }
 
 async fn create_admin(

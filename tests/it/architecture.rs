@@ -19,6 +19,7 @@ const FLOORS: [&[&str]; 9] = [
         "hashing",
         "ids",
         "input",
+        "logging",
         "rounds",
         "terms",
         "text",

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::{PASSWORD, TestApp};
+use super::{PASSWORD, TestApp, log};
 
 /// A caller, signed in or not.
 #[derive(Clone)]
@@ -68,6 +68,7 @@ impl Client {
     }
 
     pub async fn run(&self, document: &str, variables: Value) -> Answer {
+        log::note_secrets(&variables);
         self.post(json!({ "query": document, "variables": variables }).to_string())
             .await
     }
@@ -113,6 +114,12 @@ impl Client {
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        log::note_secrets(&body);
+        for cookie in parts.headers.get_all(header::SET_COOKIE) {
+            let cookie = cookie.to_str().unwrap();
+            let token = cookie.split(['=', ';']).nth(1);
+            log::note_secret(token.unwrap_or_default());
+        }
         Answer {
             status: parts.status,
             headers: parts.headers,

@@ -3,6 +3,7 @@
 mod client;
 mod cut;
 mod database;
+pub mod log;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -64,6 +65,7 @@ impl TestApp {
 
     /// Starts on this engine, whatever the others run on.
     pub async fn on(engine: Engine, flags: &[&str]) -> Arc<Self> {
+        log::start();
         let volume = tempfile::tempdir().unwrap();
         let database = database::Database::make(engine, volume.path()).await;
         let mut flags = flags.to_vec();

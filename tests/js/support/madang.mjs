@@ -2,7 +2,20 @@
 //   MADANG_URL             where it listens, as in http://127.0.0.1:8000
 //   MADANG_ADMIN_NAME      an admin
 //   MADANG_ADMIN_PASSWORD  and the password
+//   MADANG_SECRETS         a file for the secrets that the tests use, which must not turn up in the server's log
+import { appendFileSync } from 'node:fs';
+
 const url = (process.env.MADANG_URL ?? 'http://127.0.0.1:8000').replace(/\/$/, '');
+
+const SECRET = /^(password|currentPassword|newPassword|accessToken|refreshToken|token)$/;
+/** Notes the secrets among the values of `json`, by their names. */
+function noteSecrets(json) {
+  if (!process.env.MADANG_SECRETS || json === null || typeof json !== 'object') return;
+  for (const [name, value] of Object.entries(json)) {
+    if (typeof value !== 'string') noteSecrets(value);
+    else if (SECRET.test(name)) appendFileSync(process.env.MADANG_SECRETS, `${value}\n`);
+  }
+}
 
 /** Sends one operation; answers status, headers and the parsed body. */
 async function send(query, variables, { token, headers } = {}) {
@@ -16,7 +29,10 @@ async function send(query, variables, { token, headers } = {}) {
     },
     body: JSON.stringify({ query, variables }),
   });
-  return { status: response.status, headers: response.headers, body: await response.json() };
+  const body = await response.json();
+  noteSecrets(variables);
+  noteSecrets(body);
+  return { status: response.status, headers: response.headers, body };
 }
 
 /** As `send`, and fails on any error. */
