@@ -12,9 +12,12 @@ pub mod search;
 mod sqlite;
 pub mod tables;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use diesel::{
@@ -23,6 +26,7 @@ use diesel::{
     sqlite::SqliteConnection,
 };
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 
 pub use mysql::MysqlConnection;
 pub use sqlite::readers;
@@ -77,7 +81,12 @@ pub struct Db(Arc<Inner>);
 struct Inner {
     engine: Engine,
     statements: Statements,
+    /// When a write failed last for want of a database, unless one was tried since and succeeded.
+    failed: Mutex<Option<Instant>>,
 }
+
+/// For so long after a write has failed the database counts as away: on a full disk small writes may still succeed.
+const AFTERMATH: Duration = Duration::from_secs(5);
 
 enum Engine {
     Sqlite(sqlite::Sqlite),
@@ -117,7 +126,11 @@ impl Db {
         } else {
             Engine::Sqlite(sqlite::Sqlite::open(config, &statements)?)
         };
-        Ok(Self(Arc::new(Inner { engine, statements })))
+        Ok(Self(Arc::new(Inner {
+            engine,
+            statements,
+            failed: Mutex::new(None),
+        })))
     }
 
     /// Runs `work` on a connection that sees all that was committed. It cannot write.
@@ -148,10 +161,14 @@ impl Db {
         &self,
         work: impl Fn(&mut Conn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        match &self.0.engine {
+        let outcome = match &self.0.engine {
             Engine::Sqlite(sqlite) => sqlite.write(work).await,
             Engine::Mysql(mysql) => mysql.write(work).boxed().await,
+        };
+        if matches!(outcome, Err(Error::Unavailable { .. })) {
+            *self.0.failed.lock() = Some(Instant::now());
         }
+        outcome
     }
 
     /// Which version the data is of: while it stays the same, what was read since is still so. `None` where other
@@ -164,17 +181,34 @@ impl Db {
         }
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers and takes writes. It writes only once writes have failed, to see whether they still do.
     ///
     /// # Errors
     /// `UNAVAILABLE` when it does not.
     pub async fn ping(&self) -> Result<()> {
         use diesel::RunQueryDsl;
+        if let Engine::Sqlite(sqlite) = &self.0.engine {
+            sqlite.check_files()?;
+        }
         self.read(|conn| {
             on!(conn, |c| diesel::sql_query("SELECT 1").execute(c))?;
             Ok(())
         })
-        .await
+        .await?;
+        match *self.0.failed.lock() {
+            None => return Ok(()),
+            Some(at) if at.elapsed() < AFTERMATH => return Err(UNAVAILABLE),
+            Some(_) => {}
+        }
+        self.write(|conn| {
+            // Changes nothing, and yet wants to be written.
+            let touch = "UPDATE __diesel_schema_migrations SET version = version";
+            on!(conn, |c| diesel::sql_query(touch).execute(c))?;
+            Ok(())
+        })
+        .await?;
+        *self.0.failed.lock() = None;
+        Ok(())
     }
 
     /// How many statements have run since the start.

@@ -32,7 +32,70 @@ pub fn readers() -> usize {
 const GROUP_SIZE: usize = 64;
 const GROUP_TIME: Duration = Duration::from_millis(5);
 
+/// The files of an open database. One that is deleted or replaced under its server goes on to take writes, all of which
+/// are gone with the server.
+#[derive(Clone)]
+struct Files(Arc<[(PathBuf, Identity)]>);
+
+/// What stays the same while a file does, whatever is written to it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    #[cfg(unix)]
+    fn of(path: &Path) -> std::io::Result<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let found = std::fs::metadata(path)?;
+        Ok(Self {
+            device: found.dev(),
+            inode: found.ino(),
+        })
+    }
+
+    /// Where files have no such numbers, it says only that there is one.
+    #[cfg(not(unix))]
+    fn of(path: &Path) -> std::io::Result<Self> {
+        std::fs::metadata(path).map(|_| Self {
+            device: 0,
+            inode: 0,
+        })
+    }
+}
+
+impl Files {
+    /// The files of the database at `path`, and of its log if it has begun.
+    fn of(path: &Path) -> std::io::Result<Self> {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let log = PathBuf::from(log);
+        let mut files = vec![(path.to_owned(), Identity::of(path)?)];
+        if let Ok(identity) = Identity::of(&log) {
+            files.push((log, identity));
+        }
+        Ok(Self(files.into()))
+    }
+
+    /// # Errors
+    /// `UNAVAILABLE` when one of them is gone, or another one has taken its place.
+    fn check(&self) -> Result<()> {
+        for (path, identity) in &*self.0 {
+            if Identity::of(path).ok() != Some(*identity) {
+                tracing::error!(
+                    path = %path.display(),
+                    "a file of the database was deleted or replaced: put it back and start anew; nothing is written meanwhile"
+                );
+                return Err(UNAVAILABLE);
+            }
+        }
+        Ok(())
+    }
+}
+
 pub(super) struct Sqlite {
+    files: Files,
     jobs: mpsc::Sender<Job>,
     readers: Readers,
     /// How many groups were committed.
@@ -103,20 +166,30 @@ impl Sqlite {
             free: Semaphore::new(count),
         };
 
+        // After the readers, who have the log begin.
+        let files = Files::of(&path)
+            .map_err(|e| fault(format!("cannot look at {}: {e}", path.display())))?;
         let (jobs, queue) = mpsc::channel();
         let commits = Arc::<AtomicU64>::default();
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn({
-                let commits = Arc::clone(&commits);
-                move || write_until_closed(Conn::Sqlite(writer), &queue, &commits)
+                let (files, commits) = (files.clone(), Arc::clone(&commits));
+                move || write_until_closed(Conn::Sqlite(writer), &queue, &files, &commits)
             })
             .map_err(|e| fault(format!("cannot start the thread that writes: {e}")))?;
         Ok(Self {
+            files,
             jobs,
             readers,
             commits,
         })
+    }
+
+    /// # Errors
+    /// `UNAVAILABLE` when the files are no longer those that were opened.
+    pub(super) fn check_files(&self) -> Result<()> {
+        self.files.check()
     }
 
     pub(super) fn version(&self) -> Version {
@@ -197,14 +270,29 @@ pub(super) fn run_guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
         .unwrap_or_else(|_| Err(Error::internal("a store panicked")))
 }
 
-fn write_until_closed(mut conn: Conn, queue: &mpsc::Receiver<Job>, commits: &AtomicU64) {
+fn write_until_closed(
+    mut conn: Conn,
+    queue: &mpsc::Receiver<Job>,
+    files: &Files,
+    commits: &AtomicU64,
+) {
     while let Ok(first) = queue.recv() {
-        write_group(&mut conn, first, queue, commits);
+        write_group(&mut conn, first, queue, files, commits);
     }
 }
 
 /// Begins a transaction, runs `first` and what else waits, commits, and only then answers.
-fn write_group(conn: &mut Conn, first: Job, queue: &mpsc::Receiver<Job>, commits: &AtomicU64) {
+fn write_group(
+    conn: &mut Conn,
+    first: Job,
+    queue: &mpsc::Receiver<Job>,
+    files: &Files,
+    commits: &AtomicU64,
+) {
+    if files.check().is_err() {
+        // Dropping it answers UNAVAILABLE.
+        return;
+    }
     if let Err(error) = execute(conn, "BEGIN IMMEDIATE") {
         // Running it would write outside a transaction; dropping it answers UNAVAILABLE.
         tracing::error!(%error, "cannot begin to write");
@@ -229,7 +317,13 @@ fn write_group(conn: &mut Conn, first: Job, queue: &mpsc::Receiver<Job>, commits
     // Before anybody hears of it: who then reads must not be given what was kept from before.
     commits.fetch_add(1, Ordering::SeqCst);
     match outcome {
-        Ok(()) => answers.into_iter().for_each(|answer| answer(Ok(()))),
+        Ok(()) => {
+            // Once more: only what stands in the files of now is acknowledged.
+            let outcome = files.check();
+            for answer in answers {
+                answer(outcome.clone());
+            }
+        }
         Err(error) => {
             tracing::error!(%error, "a commit failed");
             give_up(conn, answers, &error);

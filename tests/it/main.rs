@@ -16,6 +16,7 @@ mod commands;
 mod comments;
 mod contract;
 mod counters;
+mod crash;
 mod db;
 mod demo;
 mod edits;

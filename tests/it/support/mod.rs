@@ -4,6 +4,7 @@ mod client;
 mod cut;
 mod database;
 pub mod log;
+mod process;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -22,6 +23,7 @@ use tempfile::TempDir;
 pub use client::{Answer, Client};
 pub use cut::{Cut, proxy};
 pub use database::{Database, Engine};
+pub use process::{Process, mutate};
 
 /// A password that nobody else has.
 pub const PASSWORD: &str = "correct horse battery";

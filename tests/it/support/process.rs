@@ -1,0 +1,144 @@
+//! The program itself, as a child process that tests may kill.
+
+use std::{
+    io::{self, BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// A server in a process of its own. Killed, as by SIGKILL, when it is dropped.
+pub struct Process {
+    child: Child,
+    address: String,
+}
+
+impl Process {
+    /// Starts a server on a free port. `launcher` is what starts it, as in `["sh", "-c", "ulimit …; exec \"$@\"", "sh"]`.
+    pub fn start(launcher: &[&str], volume: &Path, flags: &[&str]) -> Self {
+        let program = env!("CARGO_BIN_EXE_madang");
+        let mut words = launcher.iter().copied().chain([program, "serve"]);
+        let mut command = Command::new(words.next().unwrap());
+        let mut child = command
+            .args(words)
+            .args(["--bind", "127.0.0.1:0", "--rate-limits", "off"])
+            .args(["--jwt-secret", "a secret of thirty-two bytes, at least"])
+            .args(["--log-format", "json"])
+            .args(flags)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("VOLUME_DIR", volume)
+            .current_dir(volume)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = Vec::new();
+        let address = loop {
+            let Some(Ok(line)) = lines.next() else {
+                let _ = child.wait();
+                panic!("it does not start: {said:#?}");
+            };
+            if line.contains("\"listening\"") {
+                let line: Value = serde_json::from_str(&line).unwrap();
+                break line["address"].as_str().unwrap().to_owned();
+            }
+            said.push(line);
+        };
+        // The rest must be read, or the server waits for room in a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it in the middle of whatever it does.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Status and body of a GET.
+    pub async fn get(&self, path: &str) -> io::Result<(u16, String)> {
+        exchange(&self.address, &format!("GET {path}"), "", "").await
+    }
+
+    /// Calls the mutation `name` with an input. An error is one of the connection.
+    pub async fn mutate(
+        &self,
+        token: &str,
+        name: &str,
+        input: Value,
+        fields: &str,
+    ) -> io::Result<Value> {
+        mutate(&self.address, token, name, input, fields).await
+    }
+
+    /// For callers that outlive it.
+    pub fn address(&self) -> String {
+        self.address.clone()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Fails when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Calls a mutation of the server at `address`.
+pub async fn mutate(
+    address: &str,
+    token: &str,
+    name: &str,
+    input: Value,
+    fields: &str,
+) -> io::Result<Value> {
+    let kind: String = name[..1].to_uppercase() + &name[1..];
+    let query = format!("mutation($i: {kind}Input!) {{ {name}(input: $i) {{ {fields} }} }}");
+    let body = json!({ "query": query, "variables": { "i": input } }).to_string();
+    let authorization = format!("Authorization: Bearer {token}\r\n");
+    let (_, body) = exchange(address, "POST /graphql", &authorization, &body).await?;
+    serde_json::from_str(&body).map_err(io::Error::other)
+}
+
+async fn exchange(
+    address: &str,
+    line: &str,
+    headers: &str,
+    body: &str,
+) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!(
+        "{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let whole = answer
+        .split_once("\r\n\r\n")
+        .ok_or(io::ErrorKind::UnexpectedEof)?;
+    let status = whole.0.split(' ').nth(1).and_then(|s| s.parse().ok());
+    // Cut off in the middle of a body, it was not answered.
+    let length = whole.0.lines().find_map(|header| {
+        let (name, value) = header.split_once(':')?;
+        let is_length = name.eq_ignore_ascii_case("content-length");
+        is_length.then(|| value.trim().parse::<usize>().ok())?
+    });
+    match (status, length) {
+        (Some(status), Some(length)) if length == whole.1.len() => Ok((status, whole.1.to_owned())),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
