@@ -3,6 +3,8 @@
 
 use std::{collections::HashSet, fmt, sync::LazyLock};
 
+use unicode_normalization::UnicodeNormalization;
+
 use crate::{error::Rule, text};
 
 /// A new password that was found acceptable. Never printed.
@@ -17,27 +19,34 @@ static COMMON: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
 });
 
 impl Password {
-    /// A password of 8 to 128 characters that is neither common nor the name or the e-mail address of its owner.
+    /// A password of 8 to 128 characters, in NFKC, that is neither common, as one character repeated is, nor the name or the
+    /// e-mail address of its owner.
     ///
     /// # Errors
     /// `TOO_SHORT`, `TOO_LONG`, `COMMON_PASSWORD` or `PASSWORD_IS_NAME`.
     pub fn parse(password: String, name: &str, email: &str) -> Result<Self, Rule> {
+        let password = typed(&password);
         match password.chars().count() {
             n if n < 8 => return Err(Rule::TooShort { min: 8 }),
             n if n > 128 => return Err(Rule::TooLong { max: 128 }),
             _ => {}
         }
-        if COMMON.contains(text::fold(&password).as_str()) {
+        let is_repeated = {
+            let mut characters = password.chars();
+            let first = characters.next();
+            characters.all(|c| Some(c) == first)
+        };
+        if is_repeated || COMMON.contains(text::fold(&password).as_str()) {
             return Err(Rule::CommonPassword);
         }
         let email = email.trim();
         let mailbox = email.split('@').next().unwrap_or_default();
-        let typed = text::fold(password.trim());
+        let folded = text::fold(password.trim());
         // What is longer than any name is not folded at all.
         let mut own = [name.trim(), email, mailbox]
             .into_iter()
             .filter(|own| own.len() <= 1_024);
-        if own.any(|own| text::fold(own) == typed) {
+        if own.any(|own| text::fold(own) == folded) {
             return Err(Rule::PasswordIsName);
         }
         Ok(Self(password))
@@ -48,6 +57,13 @@ impl Password {
     pub fn into_inner(self) -> String {
         self.0
     }
+}
+
+/// What is hashed of a password that was typed: its NFKC, so that every keyboard types the same. Of one that is longer than
+/// any password not all is kept, which is still too long to be one.
+#[must_use]
+pub fn typed(password: &str) -> String {
+    password.chars().take(1_024).nfkc().collect()
 }
 
 impl fmt::Debug for Password {
@@ -73,6 +89,18 @@ mod tests {
         assert!(COMMON.len() >= 3_000);
         assert_eq!(parse("Password1"), Err(Rule::CommonPassword));
         assert_eq!(parse("iloveyou2"), Err(Rule::CommonPassword));
+        assert_eq!(parse(&"나".repeat(9)), Err(Rule::CommonPassword));
+    }
+
+    #[test]
+    fn a_password_is_the_same_however_it_is_typed() {
+        let composed = parse("마당 앞 느티나무").unwrap();
+        let decomposed: String = "마당 앞 느티나무".nfd().collect();
+
+        assert_eq!(parse(&decomposed), Ok(composed.clone()));
+        assert_eq!(typed(&decomposed), composed.into_inner());
+        assert_eq!(typed("ﬁve Ｗｉｄｅ"), "five Wide");
+        assert!(typed(&"\u{fdfa}".repeat(1_000_000)).len() < 1 << 20);
     }
 
     #[test]
@@ -91,7 +119,7 @@ mod tests {
     fn length_is_counted_in_characters() {
         assert_eq!(parse("short_1"), Err(Rule::TooShort { min: 8 }));
         assert!(parse("우리 집 앞마당").is_ok());
-        assert!(parse(&"x".repeat(128)).is_ok());
+        assert!(parse(&"xy".repeat(64)).is_ok());
         assert_eq!(parse(&"x".repeat(129)), Err(Rule::TooLong { max: 128 }));
     }
 }

@@ -247,6 +247,47 @@ async fn operations_of_a_socket_wait_while_its_queue_is_full() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reader_beside_stalled_ones_gets_every_event_in_order() {
+    const EVENTS: usize = 600;
+    let library = Library::open(&PATIENT).await;
+    let posts = library.ann.query("{ posts { nodes { id } } }").await;
+    let post = posts.text("posts.nodes.0.id");
+    let query = format!("subscription {{ commentAdded(postId: {post:?}) {{ content }} }}");
+    let watching = json!({ "type": "subscribe", "id": "w", "payload": { "query": query } });
+    let mut reader = library.socket().await;
+    say(&mut reader, watching.clone()).await;
+    let mut stalled = Vec::new();
+    for _ in 0..10 {
+        let mut socket = library.socket().await;
+        // What it does not read is before what comes.
+        say(&mut socket, subscribe(0)).await;
+        say(&mut socket, watching.clone()).await;
+        stalled.push(socket);
+    }
+    // A subscription is not acknowledged: it stands once the answer to what was asked after it is there.
+    say(
+        &mut reader,
+        json!({ "type": "subscribe", "id": "q", "payload": { "query": "{ viewer { id } }" } }),
+    )
+    .await;
+    while hear(&mut reader).await["type"] != "complete" {}
+
+    let ann = library.ann.clone();
+    let writing = tokio::spawn(async move {
+        for n in 0..EVENTS {
+            ann.comment_on(&post, &n.to_string()).await;
+        }
+    });
+    for n in 0..EVENTS {
+        let event = hear(&mut reader).await;
+        let content = event.pointer("/payload/data/commentAdded/content");
+        assert_eq!(content, Some(&json!(n.to_string())), "{event}");
+    }
+
+    within(writing).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn headers_that_do_not_come_end_the_connection() {
     let library = Library::open(&["--limit-header-time", "1s"]).await;
     for beginning in ["", "POST /graphql HTTP/1.1\r\nHost: local"] {

@@ -8,7 +8,7 @@ use super::{addresses, rights_changed};
 use crate::{
     access::{Actor, Client, Role, SignedIn},
     accounts::{
-        SignInSession, User, login_key,
+        SignInSession, User, login_key, passwords,
         tokens::{self, AccessToken},
     },
     app::App,
@@ -91,6 +91,7 @@ pub async fn log_in(
                 .await?;
         }
     }
+    let password = passwords::typed(&password);
     let verdict = app.hashing.verify(password.clone(), hash.clone()).await?;
     let (Some(user), Some(hash), Verdict::Right | Verdict::RightButOld) = (user, hash, verdict)
     else {

@@ -7,7 +7,10 @@ use diesel::prelude::*;
 use super::{rights_changed, sessions};
 use crate::{
     access::{Actor, Role, SignedIn},
-    accounts::{Email, Name, User, passwords::Password},
+    accounts::{
+        Email, Name, User,
+        passwords::{self, Password},
+    },
     app::App,
     db::{
         Conn,
@@ -392,6 +395,7 @@ async fn check_password(app: &App, id: UserId, password: Option<String>) -> Resu
             Ok(hash)
         })
         .await?;
+    let password = passwords::typed(&password);
     match app.hashing.verify(password, Some(hash.clone())).await? {
         Verdict::Right | Verdict::RightButOld => Ok(Checked(hash)),
         Verdict::Wrong => Err(Error::invalid("currentPassword", Rule::WrongPassword)),
