@@ -125,14 +125,16 @@ impl Drop for Address {
 }
 
 impl Account {
-    /// Takes nothing, if there is any room at all.
+    /// Takes nothing yet. Refuses only when half as much again is held as may be: small answers, which take nothing, go on
+    /// when large ones are refused, or a few clients who do not read would keep everybody from anything.
     ///
     /// # Errors
-    /// `RATE_LIMITED` when the connection or its address holds all that it may; `UNAVAILABLE` when the server does.
+    /// `RATE_LIMITED` when the connection or its address holds too much; `UNAVAILABLE` when the server does.
     pub fn open(&self) -> Result<Held> {
-        let mut held = self.hold(0);
-        held.take(0)?;
-        Ok(held)
+        let is_full = self
+            .meters()
+            .map(|(meter, limit)| meter.load(Relaxed) > limit + limit / 2);
+        refusal(is_full).map_or_else(|| Ok(self.hold(0)), Err)
     }
 
     /// Holds so many bytes that are there already, also beyond the limits.
@@ -195,21 +197,25 @@ impl Held {
     /// # Errors
     /// As [`Account::open`]; then nothing more is held.
     pub fn take(&mut self, bytes: usize) -> Result<()> {
-        let is_over = self.account.add(bytes);
-        let error = match is_over {
-            [false, false, false] => {
-                self.bytes += bytes;
-                return Ok(());
-            }
-            [false, false, true] => Error::Unavailable {
-                backend: "memory for answers",
-            },
-            _ => Error::RateLimited {
-                retry_after: Duration::from_secs(1),
-            },
-        };
-        self.account.release(bytes);
-        Err(error)
+        if let Some(error) = refusal(self.account.add(bytes)) {
+            self.account.release(bytes);
+            return Err(error);
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+/// What to say when the connection, its address or the server holds too much.
+fn refusal(is_over: [bool; 3]) -> Option<Error> {
+    match is_over {
+        [false, false, false] => None,
+        [false, false, true] => Some(Error::Unavailable {
+            backend: "memory for answers",
+        }),
+        _ => Some(Error::RateLimited {
+            retry_after: Duration::from_secs(1),
+        }),
     }
 }
 
@@ -385,7 +391,12 @@ mod tests {
         size.add(KIB).unwrap();
         assert!(matches!(size.add(80 * KIB), Err(Error::Unavailable { .. })));
 
-        let _rest = account.hold(2 * KIB);
+        // Small ones go on, until far too much is held.
+        let rest = account.hold(2 * KIB);
+        let small = AnswerSize::new(&account, 90 * KIB).unwrap();
+        small.add(60 * KIB).unwrap();
+        let _more = account.hold(150 * KIB);
         assert!(AnswerSize::new(&account, KIB).is_err());
+        drop((rest, small));
     }
 }

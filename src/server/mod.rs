@@ -72,7 +72,7 @@ impl Server {
                 .config
                 .introspection
                 .is_on()
-                .then(|| schema::sdl(&schema)),
+                .then(|| schema::sdl(&schema).into()),
             graphiql: app.config.graphiql.is_on(),
             ready: ready_check(app.clone()),
             shutdown: shutdown.clone(),

@@ -1,16 +1,23 @@
 //! GraphiQL, from within the program: it asks nothing of other hosts and works offline. `web/graphiql/build.sh` makes the
 //! files anew; they are compressed once, there.
 
-use std::{io::Read, sync::Arc};
+use std::{
+    io::Read,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use axum::{
     Router,
+    body::Body,
     response::{IntoResponse, Response},
     routing::get,
 };
-use bytes::Bytes;
+use bytes::{Buf, Bytes, buf::Reader};
 use flate2::read::GzDecoder;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body::Frame;
 use sha2::{Digest, Sha256};
 
 /// A file in the program.
@@ -96,14 +103,34 @@ impl Served {
             let encoding = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
             return (headers, encoding, self.gzip.clone()).into_response();
         }
-        let mut plain = Vec::new();
-        match GzDecoder::new(&*self.gzip).read_to_end(&mut plain) {
-            Ok(_) => (headers, plain).into_response(),
-            Err(error) => {
-                tracing::error!(%error, "a file in the program is damaged");
-                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        let plain = Inflating(GzDecoder::new(self.gzip.clone().reader()));
+        (headers, Body::new(plain)).into_response()
+    }
+}
+
+/// A file that is inflated as the client takes it: whole, it is megabytes for each client that does not.
+struct Inflating(GzDecoder<Reader<Bytes>>);
+
+/// Bytes that are inflated at a time.
+const PART: usize = 64 << 10;
+
+impl http_body::Body for Inflating {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+        let mut part = vec![0; PART];
+        Poll::Ready(match self.0.read(&mut part) {
+            Ok(0) => None,
+            Ok(length) => {
+                part.truncate(length);
+                Some(Ok(Frame::data(part.into())))
             }
-        }
+            Err(error) => Some(Err(error)),
+        })
     }
 }
 

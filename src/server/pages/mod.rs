@@ -10,6 +10,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::get,
 };
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -35,7 +36,7 @@ pub type ReadyCheck = Arc<dyn Fn() -> BoxFuture<'static, Vec<Backend>> + Send + 
 #[derive(Clone)]
 pub struct Pages {
     /// The printed schema, unless it is not to be known.
-    pub sdl: Option<String>,
+    pub sdl: Option<Bytes>,
     /// Whether GraphiQL is served.
     pub graphiql: bool,
     pub ready: ReadyCheck,
