@@ -143,10 +143,22 @@ pub struct Client {
 }
 
 impl Client {
-    /// Whose attempts are counted together: an address or, with IPv6, the network of 64 bits that one customer has.
+    /// Who counts as one: an address or, with IPv6, the first one of the network of 64 bits that one customer has.
+    #[must_use]
+    pub fn neighbourhood(&self) -> IpAddr {
+        match self.address {
+            IpAddr::V4(address) => address.into(),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+            }
+        }
+    }
+
+    /// Whose attempts are counted together, in words.
     #[must_use]
     pub fn network(&self) -> String {
-        match self.address {
+        match self.neighbourhood() {
             IpAddr::V4(address) => address.to_string(),
             IpAddr::V6(address) => {
                 let [a, b, c, d, ..] = address.segments();

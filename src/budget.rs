@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
@@ -23,6 +24,9 @@ use crate::{
 /// Answers take bytes in such portions; the first one is too small to be worth the asking.
 const PORTION: usize = 64 << 10;
 
+/// Bytes that are not worth the counting.
+const FEW: usize = 16 << 10;
+
 /// The budget of one server. Cheap to clone.
 #[derive(Clone)]
 pub struct Budget(Arc<Shared>);
@@ -32,13 +36,13 @@ struct Shared {
     limit_address: usize,
     limit_connection: usize,
     held: AtomicUsize,
-    addresses: Mutex<HashMap<String, Weak<Address>>>,
+    addresses: Mutex<HashMap<IpAddr, Weak<Address>>>,
 }
 
 /// What the connections of one address hold. Gone with the last of them.
 struct Address {
     budget: Budget,
-    key: String,
+    key: IpAddr,
     held: AtomicUsize,
 }
 
@@ -80,13 +84,13 @@ impl Budget {
 
     /// An account for one more connection of `address`.
     #[must_use]
-    pub fn account(&self, address: String) -> Account {
+    pub fn account(&self, address: IpAddr) -> Account {
         let mut addresses = self.0.addresses.lock();
         let known = addresses.get(&address).and_then(Weak::upgrade);
         let address = known.unwrap_or_else(|| {
             let new = Arc::new(Address {
                 budget: self.clone(),
-                key: address.clone(),
+                key: address,
                 held: AtomicUsize::new(0),
             });
             addresses.insert(address, Arc::downgrade(&new));
@@ -140,7 +144,9 @@ impl Account {
     /// Holds so many bytes that are there already, also beyond the limits.
     #[must_use]
     pub fn hold(&self, bytes: usize) -> Held {
-        self.add(bytes);
+        if bytes > 0 {
+            self.add(bytes);
+        }
         Held {
             account: self.clone(),
             bytes,
@@ -153,9 +159,13 @@ impl Account {
         self.0.held.load(Relaxed)
     }
 
-    /// `bytes`, which are held until the last part of them is dropped.
+    /// `bytes`, which are held until the last part of them is dropped; unless they are few, for those the operating system
+    /// takes at once.
     #[must_use]
     pub fn keep(&self, bytes: Vec<u8>) -> Bytes {
+        if bytes.len() <= FEW {
+            return bytes.into();
+        }
         struct Kept {
             bytes: Vec<u8>,
             _held: Held,
@@ -221,7 +231,9 @@ fn refusal(is_over: [bool; 3]) -> Option<Error> {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.account.release(self.bytes);
+        if self.bytes > 0 {
+            self.account.release(self.bytes);
+        }
     }
 }
 
@@ -323,20 +335,25 @@ mod tests {
         Budget::of(300 * KIB, 200 * KIB, 100 * KIB)
     }
 
+    /// The address 192.0.2.`host`.
+    fn address(host: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, host])
+    }
+
     #[test]
     fn connection_address_and_server_have_limits() {
         let budget = budget();
-        let account = |address: &str| budget.account(address.to_owned());
-        let one = account("a");
+        let account = |host| budget.account(address(host));
+        let one = account(1);
         let mut of_one = one.open().unwrap();
 
         of_one.take(100 * KIB).unwrap();
         assert!(matches!(of_one.take(1), Err(Error::RateLimited { .. })));
-        let of_two = account("a").hold(100 * KIB);
-        let mut of_three = account("a").open().unwrap();
+        let of_two = account(1).hold(100 * KIB);
+        let mut of_three = account(1).open().unwrap();
         assert!(matches!(of_three.take(1), Err(Error::RateLimited { .. })));
-        let of_other = account("b").hold(100 * KIB);
-        let mut of_last = account("c").open().unwrap();
+        let of_other = account(2).hold(100 * KIB);
+        let mut of_last = account(3).open().unwrap();
         assert!(matches!(of_last.take(1), Err(Error::Unavailable { .. })));
         assert_eq!(budget.held(), 300 * KIB);
 
@@ -350,8 +367,10 @@ mod tests {
     #[test]
     fn what_is_kept_is_held_until_its_last_part_is_gone() {
         let budget = budget();
-        let account = budget.account("a".to_owned());
+        let account = budget.account(address(1));
 
+        let few = account.keep(vec![7; KIB]);
+        assert_eq!((few.len(), budget.held()), (KIB, 0));
         let bytes = account.keep(vec![7; 50 * KIB]);
         let part = bytes.slice(..10);
         drop(bytes);
@@ -364,7 +383,7 @@ mod tests {
     #[test]
     fn an_answer_ends_once_and_for_all_at_its_limit() {
         let budget = budget();
-        let account = budget.account("a".to_owned());
+        let account = budget.account(address(1));
         let size = AnswerSize::new(&account, 90 * KIB).unwrap();
 
         for _ in 0..90 {
@@ -384,8 +403,8 @@ mod tests {
     #[test]
     fn an_answer_ends_when_others_hold_the_memory() {
         let budget = budget();
-        let account = budget.account("a".to_owned());
-        let _others = budget.account("b".to_owned()).hold(299 * KIB);
+        let account = budget.account(address(1));
+        let _others = budget.account(address(2)).hold(299 * KIB);
         let size = AnswerSize::new(&account, 90 * KIB).unwrap();
 
         size.add(KIB).unwrap();

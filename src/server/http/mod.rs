@@ -165,7 +165,7 @@ async fn run<E: Executor>(
     client: &Client,
     media: Media,
 ) -> Result<Response, Refused> {
-    let account = net.budget.account(client.network());
+    let account = net.budget.account(client.neighbourhood());
     // Nothing is begun for an address that does not read.
     drop(account.open()?);
     let resolved = net.documents.resolve(params.query, &params.extensions)?;

@@ -84,7 +84,7 @@ impl<E: Executor> Connection<E> {
         beat.reset();
         let until = Instant::now() + net.app.config.limits.init_time;
         Self {
-            account: net.budget.account(client.network()),
+            account: net.budget.account(client.neighbourhood()),
             // Large, until small ones have shown that it is not.
             expected: net.app.config.limits.answer / 2,
             place: Some(place),

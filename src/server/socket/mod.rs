@@ -71,7 +71,10 @@ pub fn upgrade<E: Executor>(
         }
     };
     let limits = &net.app.config.limits;
-    let Some(place) = net.places.take(client.network(), limits.anonymous_sockets) else {
+    let Some(place) = net
+        .places
+        .take(client.neighbourhood(), limits.anonymous_sockets)
+    else {
         let error = Error::RateLimited {
             retry_after: limits.init_time,
         };

@@ -175,7 +175,7 @@ fn raw(query: &str, variables: Value) -> RawRequest {
         operation_name: None,
         variables: Variables::from_json(variables),
         uploads: Vec::new(),
-        account: Budget::new(&limits()).account("127.0.0.1".to_owned()),
+        account: Budget::new(&limits()).account(Ipv4Addr::LOCALHOST.into()),
         size: 0,
     }
 }
