@@ -148,8 +148,10 @@ impl<E: Executor> Engine<E> {
         let deadline = Instant::now() + self.shared.limits.request_time;
         let schema = self.schema().await.map_err(one)?;
         let (text, size) = (&request.query, request.size.max(request.query.len()));
-        let is_read = self.shared.documents.knows(text);
-        if size - if is_read { text.len() } else { 0 } <= SMALL {
+        // What was read before costs no more than its variables.
+        let is_small =
+            size <= SMALL || size - text.len() <= SMALL && self.shared.documents.knows(text);
+        if is_small {
             return self.shared.prepare(&schema, request, deadline);
         }
         let shared = Arc::clone(&self.shared);

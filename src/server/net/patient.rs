@@ -202,7 +202,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_reads_slowly_gets_everything_and_idleness_does_not_count() {
-        let (mut client, mut server) = pair(Duration::from_millis(500)).await;
+        let (mut client, mut server) = pair(Duration::from_secs(3)).await;
         let reading = tokio::spawn(async move {
             let (mut taken, mut buffer) = (0, vec![0; 256 << 10]);
             while taken < 2 * LARGE {
@@ -214,7 +214,7 @@ mod tests {
         });
 
         within(server.write_all(&vec![7; LARGE])).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        tokio::time::sleep(Duration::from_millis(3_200)).await;
         within(server.write_all(&vec![7; LARGE])).await.unwrap();
 
         within(reading).await.unwrap();
