@@ -129,16 +129,16 @@ impl Drop for Address {
 }
 
 impl Account {
-    /// Takes nothing yet. Refuses only when half as much again is held as may be: small answers, which take nothing, go on
-    /// when large ones are refused, or a few clients who do not read would keep everybody from anything.
+    /// Whether another answer may be begun. Refuses only when half as much again is held as may be: small answers, which
+    /// take nothing, go on when large ones are refused, or a few clients who do not read would keep everybody from anything.
     ///
     /// # Errors
     /// `RATE_LIMITED` when the connection or its address holds too much; `UNAVAILABLE` when the server does.
-    pub fn open(&self) -> Result<Held> {
+    pub fn check(&self) -> Result<()> {
         let is_full = self
             .meters()
             .map(|(meter, limit)| meter.load(Relaxed) > limit + limit / 2);
-        refusal(is_full).map_or_else(|| Ok(self.hold(0)), Err)
+        refusal(is_full).map_or(Ok(()), Err)
     }
 
     /// Holds so many bytes that are there already, also beyond the limits.
@@ -151,12 +151,6 @@ impl Account {
             account: self.clone(),
             bytes,
         }
-    }
-
-    /// Bytes that this connection holds.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.0.held.load(Relaxed)
     }
 
     /// `bytes`, which are held until the last part of them is dropped; unless they are few, for those the operating system
@@ -205,7 +199,7 @@ impl Held {
     /// Holds so many bytes more.
     ///
     /// # Errors
-    /// As [`Account::open`]; then nothing more is held.
+    /// As [`Account::check`]; then nothing more is held.
     pub fn take(&mut self, bytes: usize) -> Result<()> {
         if let Some(error) = refusal(self.account.add(bytes)) {
             self.account.release(bytes);
@@ -251,13 +245,14 @@ impl AnswerSize {
     /// An answer of at most `limit` bytes.
     ///
     /// # Errors
-    /// As [`Account::open`].
+    /// As [`Account::check`].
     pub fn new(account: &Account, limit: usize) -> Result<Self> {
+        account.check()?;
         Ok(Self {
             limit,
             bytes: AtomicUsize::new(0),
             allowed: AtomicUsize::new(PORTION.min(limit)),
-            held: Mutex::new(account.open()?),
+            held: Mutex::new(account.hold(0)),
             is_over: AtomicBool::new(false),
         })
     }
@@ -265,7 +260,7 @@ impl AnswerSize {
     /// Counts bytes that go into the answer.
     ///
     /// # Errors
-    /// `LIMIT_EXCEEDED` when it grows beyond LIMIT_ANSWER; and as [`Account::open`]. From then on, for whatever is added.
+    /// `LIMIT_EXCEEDED` when it grows beyond LIMIT_ANSWER; and as [`Account::check`]. From then on, for whatever is added.
     pub fn add(&self, bytes: usize) -> Result<()> {
         let total = self.bytes.fetch_add(bytes, Relaxed) + bytes;
         if total <= self.allowed.load(Relaxed) {
@@ -345,15 +340,15 @@ mod tests {
         let budget = budget();
         let account = |host| budget.account(address(host));
         let one = account(1);
-        let mut of_one = one.open().unwrap();
+        let mut of_one = one.hold(0);
 
         of_one.take(100 * KIB).unwrap();
         assert!(matches!(of_one.take(1), Err(Error::RateLimited { .. })));
         let of_two = account(1).hold(100 * KIB);
-        let mut of_three = account(1).open().unwrap();
+        let mut of_three = account(1).hold(0);
         assert!(matches!(of_three.take(1), Err(Error::RateLimited { .. })));
         let of_other = account(2).hold(100 * KIB);
-        let mut of_last = account(3).open().unwrap();
+        let mut of_last = account(3).hold(0);
         assert!(matches!(of_last.take(1), Err(Error::Unavailable { .. })));
         assert_eq!(budget.held(), 300 * KIB);
 

@@ -15,7 +15,7 @@ use std::{
 };
 
 use async_graphql::{
-    ContextSelectionSet, ObjectType, OutputType, Positioned, ServerError, ServerResult, Value,
+    ContextSelectionSet, ObjectType, OutputType, Pos, Positioned, ServerError, ServerResult, Value,
     extensions::ResolveInfo,
     indexmap::IndexMap,
     parser::types::{Field, Selection},
@@ -23,7 +23,7 @@ use async_graphql::{
 };
 use futures_util::FutureExt;
 
-use crate::budget::AnswerSize;
+use crate::{budget::AnswerSize, error::Error};
 
 /// An object whose fields are resolved directly. In the schema it is the object itself.
 #[derive(Clone, Debug)]
@@ -126,11 +126,15 @@ async fn object<T: ObjectType>(
         object.insert(field.node.response_key().node.clone(), value);
     }
     if let Some(size) = size {
-        size.add(bytes).map_err(|e| {
-            async_graphql::Error::new_with_source(e).into_server_error(ctx.item.pos)
-        })?;
+        size.add(bytes).map_err(|e| at(e, ctx.item.pos))?;
     }
     Ok(Value::Object(object))
+}
+
+/// `error` as the library carries it, with its place.
+#[must_use]
+pub fn at(error: Error, pos: Pos) -> ServerError {
+    async_graphql::Error::new_with_source(error).into_server_error(pos)
 }
 
 /// Bytes that a field adds to an answer, roughly: its key and its own value. What is below it was counted before.

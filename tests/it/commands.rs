@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::address_of;
+
 fn madang(volume: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_madang"));
     command
@@ -245,21 +247,6 @@ fn a_server_starts_keeps_its_secret_and_stops_when_told() {
     let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&secret).unwrap());
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(std::fs::read(secret).unwrap().len(), 32);
-}
-
-/// Reads the log until it tells the address.
-fn address_of(server: &mut std::process::Child) -> String {
-    use std::io::BufRead;
-    let mut lines = std::io::BufReader::new(server.stderr.take().unwrap()).lines();
-    let line = lines
-        .by_ref()
-        .map(Result::unwrap)
-        .find(|l| l.contains("\"listening\""))
-        .expect("it says where it listens");
-    // The rest must be read, or the server blocks on a full pipe.
-    std::thread::spawn(move || lines.for_each(drop));
-    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-    line["address"].as_str().unwrap().to_owned()
 }
 
 fn get(address: &str, path: &str) -> String {

@@ -11,7 +11,6 @@ use diesel::{QueryableByName, RunQueryDsl, sql_types::Text};
 use futures_util::future::join_all;
 use madang::{
     access::Role,
-    accounts::{Email, Name, passwords::Password, store::users},
     app::App,
     clock::Clock,
     db::{Conn, on},
@@ -20,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::{
     counters::wrong,
-    support::{Database, Engine, PASSWORD, Process, config, mutate},
+    support::{Database, Engine, PASSWORD, Process, config, insert_user, mutate},
 };
 
 /// The database as it is once the server is gone.
@@ -30,15 +29,6 @@ async fn open(volume: &Path, url: &str) -> App {
     App::open(config(volume, &flags), Clock::system())
         .await
         .unwrap()
-}
-
-async fn insert_user(app: &App, name: &str, role: Role) {
-    let email = format!("{name}@example.org");
-    let password = Password::parse(PASSWORD.to_owned(), name, &email).unwrap();
-    let (name, email) = (Name::parse(name).unwrap(), Email::parse(&email).unwrap());
-    users::insert(app, name, email, password, role)
-        .await
-        .unwrap();
 }
 
 async fn log_in(server: &Process, name: &str) -> String {

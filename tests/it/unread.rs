@@ -61,15 +61,19 @@ impl Library {
         )
     }
 
-    async fn socket(&self) -> WebSocketStream<TcpStream> {
-        let mut request = format!("ws://{}/graphql", self.address)
-            .into_client_request()
-            .unwrap();
+    /// A socket on which nothing was said yet.
+    async fn upgrade(&self) -> tungstenite::Result<WebSocketStream<TcpStream>> {
+        let mut request = format!("ws://{}/graphql", self.address).into_client_request()?;
         request.headers_mut().insert(
             "sec-websocket-protocol",
             HeaderValue::from_static("graphql-transport-ws"),
         );
-        let (mut socket, _) = client_async(request, self.connect().await).await.unwrap();
+        let (socket, _) = client_async(request, self.connect().await).await?;
+        Ok(socket)
+    }
+
+    async fn socket(&self) -> WebSocketStream<TcpStream> {
+        let mut socket = self.upgrade().await.unwrap();
         let init = json!({ "type": "connection_init", "payload": { "token": self.ann.token } });
         say(&mut socket, init).await;
         assert_eq!(hear(&mut socket).await["type"], "connection_ack");
@@ -303,28 +307,21 @@ async fn headers_that_do_not_come_end_the_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_has_so_many_sockets_without_a_sign_in() {
     let library = Library::open(&["--limit-anonymous-sockets", "2"]).await;
-    let upgrade = async || {
-        let mut request = format!("ws://{}/graphql", library.address)
-            .into_client_request()
-            .unwrap();
-        request.headers_mut().insert(
-            "sec-websocket-protocol",
-            HeaderValue::from_static("graphql-transport-ws"),
-        );
-        client_async(request, library.connect().await).await
-    };
     // Signed in, these take none.
     let _signed_in = (library.socket().await, library.socket().await);
-    let (first, _second) = (upgrade().await.unwrap(), upgrade().await.unwrap());
+    let (first, _second) = (
+        library.upgrade().await.unwrap(),
+        library.upgrade().await.unwrap(),
+    );
 
-    match upgrade().await {
+    match library.upgrade().await {
         Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), 429),
         other => panic!("{other:?}"),
     }
 
     drop(first);
     within(async {
-        while upgrade().await.is_err() {
+        while library.upgrade().await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })

@@ -260,9 +260,6 @@ fn unmergeable(registry: &Registry, document: &ExecutableDocument) -> Result<Vec
         if ty == OperationType::Subscription {
             let is_introspection = |c: &Collected<'_>| c.field.node.name.node.starts_with("__");
             if fields.len() != 1 || fields.iter().any(is_introspection) {
-                if broken.len() >= ERRORS {
-                    break;
-                }
                 broken.push(Error::Validation {
                     message: "A subscription must select exactly one field of the schema's root."
                         .to_owned(),

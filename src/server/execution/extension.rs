@@ -29,7 +29,7 @@ use super::{
 use crate::{
     access::{Caller, Client},
     budget::{self, AnswerSize},
-    direct::answered,
+    direct::{answered, at},
     error::Error,
     loader::Loaders,
 };
@@ -283,9 +283,7 @@ impl Extension for Running {
                 (Some(size), Some(known)) => size
                     .add(answered(field, known))
                     .map(|()| value)
-                    .map_err(|e| {
-                        async_graphql::Error::new_with_source(e).into_server_error(field_pos)
-                    }),
+                    .map_err(|e| at(e, field_pos)),
                 _ => Ok(value),
             };
         }
@@ -304,9 +302,7 @@ impl Extension for Running {
         if let (Some(size), Ok(Ok(Some(value)))) = (size, &outcome)
             && let Err(error) = size.add(answered(field, value))
         {
-            outcome = Ok(Err(
-                async_graphql::Error::new_with_source(error).into_server_error(place.pos)
-            ));
+            outcome = Ok(Err(at(error, place.pos)));
         }
         self.outcome(outcome, &place, client, size)
     }

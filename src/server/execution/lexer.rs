@@ -36,7 +36,7 @@ pub(super) fn check(source: &str, limit: usize) -> Result<(), Error> {
 /// the parser keeps the last one without a word.
 pub(super) fn repeated_fields(source: &str, most: usize) -> Vec<(&str, Pos)> {
     let mut repeated = Vec::new();
-    let mut places = Places::of(source);
+    let mut positions = Positions::of(source);
     // Open brackets of arguments, and the names so far in those of objects. Other braces are selections.
     let mut open: Vec<Option<HashSet<&str>>> = Vec::new();
     let mut previous = "";
@@ -52,7 +52,7 @@ pub(super) fn repeated_fields(source: &str, most: usize) -> Vec<(&str, Pos)> {
                 if let Some(Some(names)) = open.last_mut()
                     && !names.insert(previous)
                 {
-                    repeated.push((previous, places.find(previous)));
+                    repeated.push((previous, positions.find(previous)));
                     if repeated.len() >= most {
                         break;
                     }
@@ -66,14 +66,14 @@ pub(super) fn repeated_fields(source: &str, most: usize) -> Vec<(&str, Pos)> {
 }
 
 /// Finds lines and columns in one pass: each place is looked for from the one before.
-struct Places<'a> {
+struct Positions<'a> {
     source: &'a str,
     /// Bytes that have been counted.
     counted: usize,
     at: Pos,
 }
 
-impl<'a> Places<'a> {
+impl<'a> Positions<'a> {
     fn of(source: &'a str) -> Self {
         Self {
             source,

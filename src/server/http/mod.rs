@@ -167,7 +167,7 @@ async fn run<E: Executor>(
 ) -> Result<Response, Refused> {
     let account = net.budget.account(client.neighbourhood());
     // Nothing is begun for an address that does not read.
-    drop(account.open()?);
+    account.check()?;
     let resolved = net.documents.resolve(params.query, &params.extensions)?;
     let prepared = engine
         .prepare(RawRequest {

@@ -1,12 +1,12 @@
 //! What the transports share: who a token speaks for, where a request comes from, and the state of this server's sockets.
 
 mod address;
+mod anonymous;
 mod layers;
 pub mod listening;
 mod origins;
 mod params;
 mod patient;
-mod places;
 mod seats;
 
 use std::{
@@ -29,10 +29,10 @@ use crate::{
     server::apq::PersistedDocuments,
 };
 
+pub use anonymous::{AnonymousSocket, AnonymousSockets};
 pub use layers::{RequestId, layered};
 pub use origins::Origins;
 pub use params::Params;
-pub use places::{Place, Places};
 pub use seats::{Seat, Seats};
 
 /// Who a token speaks for. Implemented by accounts.
@@ -68,8 +68,8 @@ pub struct Shared {
     pub documents: PersistedDocuments,
     pub origins: Origins,
     pub seats: Seats,
-    /// Places of sockets without a sign-in, by address.
-    pub places: Places,
+    /// Sockets without a sign-in, by address.
+    pub anonymous: AnonymousSockets,
     /// What answers hold that nobody has read yet.
     pub budget: Budget,
     /// Every socket is a task here: who shuts down waits for them.
@@ -108,7 +108,7 @@ impl Net {
             documents: PersistedDocuments::default(),
             origins: Origins::of(&app.config),
             seats,
-            places: Places::default(),
+            anonymous: AnonymousSockets::default(),
             budget: Budget::new(&app.config.limits),
             tasks,
             shutdown,

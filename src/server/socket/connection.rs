@@ -21,7 +21,7 @@ use crate::{
     budget::Account,
     server::{
         execution::Engine,
-        net::{Net, Place},
+        net::{AnonymousSocket, Net},
     },
 };
 
@@ -66,8 +66,8 @@ pub struct Connection<E: Executor> {
     pub(super) account: Account,
     /// Bytes that an answer is expected to have, after those that went before.
     pub(super) expected: usize,
-    /// Held until a user has signed in.
-    pub(super) place: Option<Place>,
+    /// Counted until a user has signed in.
+    pub(super) anonymous: Option<AnonymousSocket>,
     pub(super) phase: Phase,
     pub(super) questions: Questions,
     pub(super) operations: Operations,
@@ -78,7 +78,7 @@ pub struct Connection<E: Executor> {
 }
 
 impl<E: Executor> Connection<E> {
-    pub fn new(net: Net, engine: Engine<E>, client: Client, place: Place) -> Self {
+    pub fn new(net: Net, engine: Engine<E>, client: Client, anonymous: AnonymousSocket) -> Self {
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beat.reset();
@@ -87,7 +87,7 @@ impl<E: Executor> Connection<E> {
             account: net.budget.account(client.neighbourhood()),
             // Large, until small ones have shown that it is not.
             expected: net.app.config.limits.answer / 2,
-            place: Some(place),
+            anonymous: Some(anonymous),
             net,
             engine,
             client,

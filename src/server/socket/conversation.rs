@@ -95,7 +95,7 @@ impl<E: Executor> Connection<E> {
                 let limit = self.net.app.config.limits.sockets;
                 match self.net.seats.take(right.actor.id, limit) {
                     Some(seat) => {
-                        self.place = None;
+                        self.anonymous = None;
                         self.open(Some(Standing::new(right, seat)))
                     }
                     None => close(Close::try_again_later("Too many sockets")),

@@ -71,8 +71,8 @@ pub fn upgrade<E: Executor>(
         }
     };
     let limits = &net.app.config.limits;
-    let Some(place) = net
-        .places
+    let Some(anonymous) = net
+        .anonymous
         .take(client.neighbourhood(), limits.anonymous_sockets)
     else {
         let error = Error::RateLimited {
@@ -110,7 +110,7 @@ pub fn upgrade<E: Executor>(
         let socket: WebSocket =
             WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await;
         if is_ours {
-            let connection = Connection::new(net, engine, client, place);
+            let connection = Connection::new(net, engine, client, anonymous);
             connection.serve(socket).await;
         } else {
             ending::refuse(socket, Close::subprotocol()).await;

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 pub use client::{Answer, Client};
 pub use cut::{Cut, proxy};
 pub use database::{Database, Engine};
-pub use process::{Process, mutate};
+pub use process::{Process, address_of, mutate};
 
 /// A password that nobody else has.
 pub const PASSWORD: &str = "correct horse battery";
@@ -119,12 +119,7 @@ impl TestApp {
     }
 
     pub async fn insert_user(&self, name: &str, role: Role) -> User {
-        let email = format!("{name}@example.org");
-        let password = Password::parse(PASSWORD.to_owned(), name, &email).unwrap();
-        let (name, email) = (Name::parse(name).unwrap(), Email::parse(&email).unwrap());
-        users::insert(&self.app, name, email, password, role)
-            .await
-            .unwrap()
+        insert_user(&self.app, name, role).await
     }
 
     /// An id of this kind that leads nowhere.
@@ -153,4 +148,14 @@ impl TestApp {
 /// A board of a test.
 pub fn any_board() -> Value {
     json!({ "name": "Yard", "information": "Where a village meets." })
+}
+
+/// Makes the account `name`, with [`PASSWORD`].
+pub async fn insert_user(app: &App, name: &str, role: Role) -> User {
+    let email = format!("{name}@example.org");
+    let password = Password::parse(PASSWORD.to_owned(), name, &email).unwrap();
+    let (name, email) = (Name::parse(name).unwrap(), Email::parse(&email).unwrap());
+    users::insert(app, name, email, password, role)
+        .await
+        .unwrap()
 }

@@ -39,21 +39,7 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut said = Vec::new();
-        let address = loop {
-            let Some(Ok(line)) = lines.next() else {
-                let _ = child.wait();
-                panic!("it does not start: {said:#?}");
-            };
-            if line.contains("\"listening\"") {
-                let line: Value = serde_json::from_str(&line).unwrap();
-                break line["address"].as_str().unwrap().to_owned();
-            }
-            said.push(line);
-        };
-        // The rest must be read, or the server waits for room in a full pipe.
-        std::thread::spawn(move || lines.for_each(drop));
+        let address = address_of(&mut child);
         Self { child, address }
     }
 
@@ -95,6 +81,26 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Reads the log of a server until it tells the address.
+pub fn address_of(server: &mut Child) -> String {
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
+    let mut said = Vec::new();
+    let address = loop {
+        let Some(Ok(line)) = lines.next() else {
+            let _ = server.wait();
+            panic!("it does not start: {said:#?}");
+        };
+        if line.contains("\"listening\"") {
+            let line: Value = serde_json::from_str(&line).unwrap();
+            break line["address"].as_str().unwrap().to_owned();
+        }
+        said.push(line);
+    };
+    // The rest must be read, or the server waits for room in a full pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    address
 }
 
 /// Calls a mutation of the server at `address`.
