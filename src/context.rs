@@ -6,10 +6,11 @@ use async_graphql::{Context, Guard};
 use futures_util::FutureExt;
 
 use crate::{
-    access::{Access, Actor, Caller, SignedIn},
+    access::{Access, Act, Actor, Admin, Caller, SignedIn},
     app::App,
     connection::Total,
     error::{Error, Result},
+    ids::UserId,
     loader::{Batch, Loaders},
 };
 
@@ -21,11 +22,20 @@ pub trait ContextExt<'a> {
     fn caller(&self) -> &'a Caller;
     /// Who acts.
     fn actor(&self) -> Actor;
-    /// Who is signed in.
+    /// The user who is signed in.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` when nobody is.
     fn signed_in(&self) -> Result<SignedIn>;
+    /// The admin who is signed in.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` when nobody is; `FORBIDDEN` for other users.
+    fn admin(&self) -> Result<Admin>;
+    /// What `actor` does with this request.
+    fn act<A>(&self, actor: A) -> Act<'a, A>;
+    /// Whether the caller may use the root field `name` of queries.
+    fn may_query(&self, name: &str) -> bool;
     /// The value of `key`, read together with what else this level of the document asks for.
     fn load<B: Batch>(&self, key: B::Key) -> impl Future<Output = Result<Option<B::Value>>> + Send;
 }
@@ -50,6 +60,22 @@ impl<'a> ContextExt<'a> for Context<'a> {
             .ok_or(Error::Unauthenticated)
     }
 
+    fn admin(&self) -> Result<Admin> {
+        self.signed_in()?.admin()
+    }
+
+    fn act<A>(&self, actor: A) -> Act<'a, A> {
+        let client = &self.caller().client;
+        Act { actor, client }
+    }
+
+    fn may_query(&self, name: &str) -> bool {
+        let registry = &self.schema_env.registry;
+        let public_read = self.app().config.public_read.is_on();
+        Access::of_field(registry, &registry.query_type, name)
+            .is_some_and(|access| access.permits(&self.actor(), public_read).is_ok())
+    }
+
     fn load<B: Batch>(&self, key: B::Key) -> impl Future<Output = Result<Option<B::Value>>> + Send {
         self.data_unchecked::<Loaders>()
             .load::<B>(self.app(), self.actor(), key)
@@ -61,9 +87,17 @@ pub fn total<B: Batch<Value = i64>>(key: B::Key) -> Total {
     Total::new(move |ctx| ctx.load::<B>(key.clone()).boxed())
 }
 
-impl Guard for Access {
+/// Withholds a field with `@auth(requires: OWNER_OR_ADMIN)`, by its attribute `guard`, from callers who are neither the
+/// owner of the object nor an admin. Without this guard the engine lets nobody see such a field.
+pub struct OwnedBy(Option<UserId>);
+
+/// The guard of an object that belongs to `owner`; nobody's is for admins.
+pub fn owned_by(owner: impl Into<Option<UserId>>) -> OwnedBy {
+    OwnedBy(owner.into())
+}
+
+impl Guard for OwnedBy {
     async fn check(&self, ctx: &Context<'_>) -> async_graphql::Result<()> {
-        let public_read = ctx.app().config.public_read.is_on();
-        Ok(self.permits(&ctx.actor(), public_read)?)
+        Ok(ctx.caller().owner_or_admin(self.0)?)
     }
 }

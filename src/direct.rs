@@ -3,7 +3,8 @@
 //! For each field of each object, and for each item of each list, the library boxes a future, looks its type up and goes
 //! through the extensions, and an answer has hundreds of fields of which nearly all are at hand and none fails. Here
 //! fields are polled where they stand, and only one that fails, or is null, goes the library's way: the extension then
-//! tells of it as of any other. An item needs no telling, for nothing of it fails but its fields.
+//! tells of it as of any other. Guarded fields go that way too: the extension knows who may see them. An item needs no
+//! telling, for nothing of it fails but its fields.
 
 use std::{
     any::Any,
@@ -11,6 +12,7 @@ use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, resume_unwind},
     pin::Pin,
+    sync::Arc,
     task::Poll,
 };
 
@@ -24,6 +26,26 @@ use async_graphql::{
 use futures_util::FutureExt;
 
 use crate::{budget::AnswerSize, error::Error};
+
+/// Guarded fields that an operation selects, as pairs of a type and a field. The engine puts them into the request.
+#[derive(Clone, Debug, Default)]
+pub struct Guarded(Vec<(String, String)>);
+
+impl Guarded {
+    /// Notes the field `name` of `parent`.
+    pub fn insert(&mut self, parent: &str, name: &str) {
+        if !self.has(parent, name) {
+            self.0.push((parent.to_owned(), name.to_owned()));
+        }
+    }
+
+    /// Whether the field `name` of `parent` is among them.
+    #[must_use]
+    pub fn has(&self, parent: &str, name: &str) -> bool {
+        let is_it = |(a, b): &(String, String)| a == parent && b == name;
+        self.0.iter().any(is_it)
+    }
+}
 
 /// An object whose fields are resolved directly. In the schema it is the object itself.
 #[derive(Clone, Debug)]
@@ -108,20 +130,35 @@ async fn object<T: ObjectType>(
     fields: &[&Positioned<Field>],
     size: Option<&AnswerSize>,
 ) -> ServerResult<Value> {
-    let outcomes = fields
-        .iter()
-        .map(|field| AssertUnwindSafe(resolve(object, ctx, field)).catch_unwind());
+    let guarded = ctx.data_opt::<Arc<Guarded>>();
+    let outcomes = fields.iter().map(|field| {
+        let name = &field.node.name.node;
+        let is_guarded = guarded.is_some_and(|guarded| guarded.has(&T::type_name(), name));
+        let resolving = AssertUnwindSafe(resolve(object, ctx, field)).catch_unwind();
+        async move {
+            if is_guarded {
+                let resolving = async { resolving.await.unwrap_or_else(|p| resume_unwind(p)) };
+                Outcome::Extended(extended::<T>(ctx, field, resolving).boxed().await)
+            } else {
+                Outcome::Direct(resolving.await)
+            }
+        }
+    });
     let outcomes = side_by_side(outcomes).await;
     let mut object = IndexMap::with_capacity(fields.len());
     let mut bytes = 0;
     for (field, outcome) in fields.iter().zip(outcomes) {
         let value = match outcome {
-            Ok(Ok(Some(value))) if value != Value::Null => {
+            Outcome::Direct(Ok(Ok(Some(value)))) if value != Value::Null => {
                 bytes += answered(&field.node, &value);
                 value
             }
             // The extensions count what they see.
-            _ => extended::<T>(ctx, field, outcome).boxed().await?,
+            Outcome::Direct(outcome) => {
+                let outcome = async { outcome.unwrap_or_else(|panic| resume_unwind(panic)) };
+                extended::<T>(ctx, field, outcome).boxed().await?
+            }
+            Outcome::Extended(value) => value?,
         };
         object.insert(field.node.response_key().node.clone(), value);
     }
@@ -217,14 +254,19 @@ fn put<F>(place: Option<Pin<Box<F>>>, future: F) -> Pin<Box<F>> {
     }
 }
 
-/// What a field came to, unless it panicked.
-type Outcome = Result<ServerResult<Option<Value>>, Box<dyn Any + Send>>;
+/// What a field came to.
+enum Outcome {
+    /// By itself, unless it panicked.
+    Direct(Result<ServerResult<Option<Value>>, Box<dyn Any + Send>>),
+    /// After the extensions have seen it.
+    Extended(ServerResult<Value>),
+}
 
-/// The value of a field after the extensions have seen what it came to.
+/// The value of a field after the extensions have seen what `resolving` comes to.
 async fn extended<T: ObjectType>(
     ctx: &ContextSelectionSet<'_>,
     field: &Positioned<Field>,
-    outcome: Outcome,
+    resolving: impl Future<Output = ServerResult<Option<Value>>> + Send,
 ) -> ServerResult<Value> {
     let ctx = ctx.with_field(field);
     let name = field.node.name.node.as_str();
@@ -249,7 +291,11 @@ async fn extended<T: ObjectType>(
         is_for_introspection: false,
         field: &field.node,
     };
-    let mut outcome = async { outcome.unwrap_or_else(|panic| resume_unwind(panic)) }.boxed();
-    let value = ctx.query_env.extensions.resolve(info, &mut outcome).await?;
+    let mut resolving = resolving.boxed();
+    let value = ctx
+        .query_env
+        .extensions
+        .resolve(info, &mut resolving)
+        .await?;
     Ok(value.unwrap_or_default())
 }

@@ -14,7 +14,7 @@ use crate::{
     accounts::{User, store::users::UserById},
     app::App,
     clock::Timestamp,
-    context::ContextExt,
+    context::{ContextExt, owned_by},
     direct::Direct,
     error::{Error, Result},
     ids::{CommentId, PostId},
@@ -64,11 +64,9 @@ impl Comment {
     }
 
     /// Whether every reader of the post may read it; a hidden comment exists for its author and admins only.
-    /// Access: the owner or an admin.
-    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
-    async fn is_visible(&self, ctx: &Context<'_>) -> Result<Option<bool>> {
-        ctx.caller().owner_or_admin(self.author_id)?;
-        Ok(Some(self.is_visible))
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "owned_by(self.author_id)")]
+    async fn is_visible(&self) -> Option<bool> {
+        Some(self.is_visible)
     }
 
     /// Whether the viewer may change and delete it.
@@ -83,8 +81,8 @@ pub struct CommentQuery;
 
 #[Object]
 impl CommentQuery {
-    /// The comment with this id. Access: readers.
-    #[graphql(directive = auth::apply(Access::Reader), guard = "Access::Reader")]
+    /// The comment with this id.
+    #[graphql(directive = auth::apply(Access::Reader))]
     async fn comment(
         &self,
         ctx: &Context<'_>,
@@ -152,8 +150,8 @@ pub struct CommentMutation;
 
 #[Object]
 impl CommentMutation {
-    /// Comments on a post that one may read. Access: signed in.
-    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    /// Comments on a post that one may read.
+    #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn create_comment(
         &self,
         ctx: &Context<'_>,
@@ -172,8 +170,8 @@ impl CommentMutation {
         Ok(Some(CreateCommentPayload { comment }))
     }
 
-    /// Changes a comment, hides or shows it. Access: the owner or an admin.
-    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "Access::OwnerOrAdmin")]
+    /// Changes a comment, hides or shows it.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
     async fn update_comment(
         &self,
         ctx: &Context<'_>,
@@ -195,8 +193,8 @@ impl CommentMutation {
         Ok(Some(UpdateCommentPayload { comment }))
     }
 
-    /// Deletes a comment. Access: the owner or an admin.
-    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "Access::OwnerOrAdmin")]
+    /// Deletes a comment.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
     async fn delete_comment(
         &self,
         ctx: &Context<'_>,
@@ -216,8 +214,8 @@ pub struct CommentSubscription;
 
 #[Subscription]
 impl CommentSubscription {
-    /// Comments as they are added to a post. Not replayed: refetch after a reconnect. Access: readers.
-    #[graphql(directive = auth::apply(Access::Reader), guard = "Access::Reader")]
+    /// Comments as they are added to a post. Not replayed: refetch after a reconnect.
+    #[graphql(directive = auth::apply(Access::Reader))]
     async fn comment_added(
         &self,
         ctx: &Context<'_>,

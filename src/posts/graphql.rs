@@ -27,7 +27,7 @@ use crate::{
         store::{CountOfPostComments, PageOfPostComments},
     },
     connection::{Connection, List, PageArgs},
-    context::{ContextExt, total},
+    context::{ContextExt, owned_by, total},
     direct::Direct,
     error::{Error, Result},
     ids::{BoardId, PostId, UserId},
@@ -97,11 +97,9 @@ impl Post {
     }
 
     /// Whether every reader of the board may read it; a hidden post exists for its author and admins only.
-    /// Access: the owner or an admin.
-    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
-    async fn is_visible(&self, ctx: &Context<'_>) -> Result<Option<bool>> {
-        ctx.caller().owner_or_admin(self.author_id)?;
-        Ok(Some(self.is_visible))
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "owned_by(self.author_id)")]
+    async fn is_visible(&self) -> Option<bool> {
+        Some(self.is_visible)
     }
 
     /// Whether the viewer likes it.
@@ -143,8 +141,8 @@ pub struct PostQuery;
 
 #[Object]
 impl PostQuery {
-    /// The post with this id. Selecting its content counts as a view, one a reader and hour. Access: readers.
-    #[graphql(directive = auth::apply(Access::Reader), guard = "Access::Reader")]
+    /// The post with this id. Selecting its content counts as a view, one a reader and hour.
+    #[graphql(directive = auth::apply(Access::Reader))]
     async fn post(
         &self,
         ctx: &Context<'_>,
@@ -159,12 +157,12 @@ impl PostQuery {
         Ok(Some(Direct(post)))
     }
 
-    /// Posts that the viewer may read. Access: readers.
+    /// Posts that the viewer may read.
     #[expect(
         clippy::too_many_arguments,
         reason = "they are the arguments of the schema"
     )]
-    #[graphql(directive = auth::apply(Access::Reader), guard = "Access::Reader")]
+    #[graphql(directive = auth::apply(Access::Reader))]
     async fn posts(
         &self,
         ctx: &Context<'_>,
@@ -296,8 +294,8 @@ pub struct PostMutation;
 
 #[Object]
 impl PostMutation {
-    /// Posts on a board that one may enter. Access: signed in.
-    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    /// Posts on a board that one may enter.
+    #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn create_post(
         &self,
         ctx: &Context<'_>,
@@ -318,8 +316,8 @@ impl PostMutation {
         Ok(Some(CreatePostPayload { post }))
     }
 
-    /// Changes a post, hides or shows it. Access: the owner or an admin.
-    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "Access::OwnerOrAdmin")]
+    /// Changes a post, hides or shows it.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
     async fn update_post(
         &self,
         ctx: &Context<'_>,
@@ -342,8 +340,8 @@ impl PostMutation {
         Ok(Some(UpdatePostPayload { post }))
     }
 
-    /// Deletes a post with its comments. Access: the owner or an admin.
-    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "Access::OwnerOrAdmin")]
+    /// Deletes a post with its comments.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
     async fn delete_post(
         &self,
         ctx: &Context<'_>,
@@ -356,8 +354,8 @@ impl PostMutation {
         }))
     }
 
-    /// Likes a post. Liking it twice is liking it once. Access: signed in.
-    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    /// Likes a post. Liking it twice is liking it once.
+    #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn like_post(
         &self,
         ctx: &Context<'_>,
@@ -368,8 +366,8 @@ impl PostMutation {
         Ok(Some(LikePostPayload { post }))
     }
 
-    /// Takes a like back, where there is one. Access: signed in.
-    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    /// Takes a like back, where there is one.
+    #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn unlike_post(
         &self,
         ctx: &Context<'_>,
@@ -387,8 +385,8 @@ pub struct PostSubscription;
 
 #[Subscription]
 impl PostSubscription {
-    /// Posts as they are added to a board. Not replayed: refetch after a reconnect. Access: readers.
-    #[graphql(directive = auth::apply(Access::Reader), guard = "Access::Reader")]
+    /// Posts as they are added to a board. Not replayed: refetch after a reconnect.
+    #[graphql(directive = auth::apply(Access::Reader))]
     async fn post_added(
         &self,
         ctx: &Context<'_>,

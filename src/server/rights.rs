@@ -9,7 +9,7 @@ use super::{
     net::{Authenticator, SocketRight},
 };
 use crate::{
-    access::{Actor, Caller, SIGN_IN_OPERATIONS, SignedIn},
+    access::{Access, Actor, Caller, SIGN_IN_OPERATIONS, SignedIn},
     accounts::{
         store::sessions,
         tokens::{self, AccessClaims},
@@ -105,6 +105,10 @@ impl Authenticator for Accounts {
 }
 
 impl Rights for Accounts {
+    fn permits(&self, caller: &Caller, access: Access) -> Result<()> {
+        access.permits(&caller.actor(), self.app.config.public_read.is_on())
+    }
+
     fn refresh<'a>(&'a self, caller: &'a Caller, field: &'a str) -> BoxFuture<'a, Result<()>> {
         async move {
             let Some(signed_in) = caller.actor().signed_in().copied() else {

@@ -7,7 +7,7 @@ use async_graphql::{
 use futures_util::future::join_all;
 
 use crate::{
-    access::{Access, auth},
+    access::{Access, AccessSentences, auth},
     accounts::{
         User,
         graphql::{SignInMutation, UserMutation, UserQuery},
@@ -75,9 +75,8 @@ pub struct NodeQuery;
 
 #[Object]
 impl NodeQuery {
-    /// The thing with this id; null when there is none, or none for the viewer. Access: anyone, with the rule of the
-    /// thing's own field.
-    #[graphql(directive = auth::apply(Access::Anyone), guard = "Access::Anyone")]
+    /// The thing with this id; null when there is none, or none for the viewer. The rule of the thing's own field holds.
+    #[graphql(directive = auth::apply(Access::Anyone))]
     async fn node(
         &self,
         ctx: &Context<'_>,
@@ -86,9 +85,9 @@ impl NodeQuery {
         load(ctx, &id, "id").await
     }
 
-    /// The things with these ids, in their order; null where there is none, or none for the viewer. Access: anyone, with
-    /// the rules of the things' own fields.
-    #[graphql(directive = auth::apply(Access::Anyone), guard = "Access::Anyone")]
+    /// The things with these ids, in their order; null where there is none, or none for the viewer. The rules of the
+    /// things' own fields hold.
+    #[graphql(directive = auth::apply(Access::Anyone))]
     async fn nodes(
         &self,
         ctx: &Context<'_>,
@@ -114,25 +113,20 @@ async fn load(ctx: &Context<'_>, id: &ID, field: &str) -> Result<Option<Node>> {
     let kind = ids::decode(id);
     let (prefix, uuid) =
         kind.ok_or_else(|| Error::invalid(field, Rule::IdType { expected: "node" }))?;
-    let may = |access: Access| {
-        access
-            .permits(&ctx.actor(), ctx.app().config.public_read.is_on())
-            .is_ok()
-    };
     Ok(match prefix {
-        UserKind::PREFIX if may(Access::SignedIn) => ctx
+        UserKind::PREFIX if ctx.may_query("user") => ctx
             .load::<UserById>(Id::from_uuid(uuid))
             .await?
             .map(Node::User),
-        BoardKind::PREFIX if may(Access::Reader) => ctx
+        BoardKind::PREFIX if ctx.may_query("board") => ctx
             .load::<ReadableBoard>(Id::from_uuid(uuid))
             .await?
             .map(Node::Board),
-        PostKind::PREFIX if may(Access::Reader) => ctx
+        PostKind::PREFIX if ctx.may_query("post") => ctx
             .load::<ReadablePost>(Id::from_uuid(uuid))
             .await?
             .map(Node::Post),
-        CommentKind::PREFIX if may(Access::Reader) => ctx
+        CommentKind::PREFIX if ctx.may_query("comment") => ctx
             .load::<ReadableComment>(Id::from_uuid(uuid))
             .await?
             .map(Node::Comment),
@@ -157,6 +151,8 @@ pub fn build(around: impl ExtensionFactory) -> MadangSchema {
     )
     .override_output_type_description::<Connection<Post>>("A part of a list of posts.")
     .override_output_type_description::<Connection<Comment>>("A part of a list of comments.")
+    // Last: it goes through all types that are there.
+    .register_output_type::<AccessSentences>()
     .extension(around)
     .finish()
 }

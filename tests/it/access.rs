@@ -459,8 +459,21 @@ fn every_root_field_says_who_may_call_it_and_so_does_its_description() {
             assert!(requires.is_some(), "{coordinate} has no @auth");
         }
         let description = field.description.map(|d| d.node).unwrap_or_default();
-        let says = description.contains("Access: ") && description.trim_end().ends_with('.');
-        assert_eq!(requires.is_some(), says, "{coordinate}: {description}");
+        let sentence = match requires.as_deref() {
+            None => "",
+            Some("ANYONE") => " Access: anyone.",
+            Some("READER") => " Access: readers.",
+            Some("SIGNED_IN") => " Access: signed in.",
+            Some("OWNER_OR_ADMIN") => " Access: the owner or an admin.",
+            Some("ADMIN") => " Access: admins.",
+            Some(other) => panic!("{coordinate}: {other}"),
+        };
+        assert!(
+            description.ends_with(sentence),
+            "{coordinate}: {description}"
+        );
+        let said = description.matches("Access: ").count();
+        assert_eq!(said, usize::from(requires.is_some()), "{coordinate}");
     }
 }
 

@@ -32,8 +32,8 @@ pub struct UserQuery;
 
 #[Object]
 impl UserQuery {
-    /// Who is signed in; null when nobody is. Access: anyone.
-    #[graphql(directive = auth::apply(Access::Anyone), guard = "Access::Anyone")]
+    /// Who is signed in; null when nobody is.
+    #[graphql(directive = auth::apply(Access::Anyone))]
     async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<User>> {
         match ctx.actor().id() {
             Some(id) => ctx.load::<UserById>(id).await,
@@ -41,8 +41,8 @@ impl UserQuery {
         }
     }
 
-    /// The user with this id. Access: signed in.
-    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    /// The user with this id.
+    #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn user(
         &self,
         ctx: &Context<'_>,
@@ -53,8 +53,8 @@ impl UserQuery {
             .map(Some)
     }
 
-    /// The user with this name, in any case. Access: signed in.
-    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    /// The user with this name, in any case.
+    #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn user_by_name(
         &self,
         ctx: &Context<'_>,
@@ -63,12 +63,12 @@ impl UserQuery {
         users::find_by_name(ctx.app(), &name).await.map(Some)
     }
 
-    /// Users by name. Access: signed in.
+    /// Users by name.
     #[expect(
         clippy::too_many_arguments,
         reason = "they are the arguments of the schema"
     )]
-    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn users(
         &self,
         ctx: &Context<'_>,
@@ -206,8 +206,8 @@ pub struct UserMutation;
 
 #[Object]
 impl UserMutation {
-    /// Changes a user's name, or one's own name and e-mail address. Access: the owner or an admin.
-    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "Access::OwnerOrAdmin")]
+    /// Changes a user's name, or one's own name and e-mail address.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
     async fn update_user(
         &self,
         ctx: &Context<'_>,
@@ -227,8 +227,8 @@ impl UserMutation {
         Ok(Some(UpdateUserPayload { user }))
     }
 
-    /// Deletes an account. What it wrote stays, without an author. Access: the owner or an admin.
-    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "Access::OwnerOrAdmin")]
+    /// Deletes an account. What it wrote stays, without an author.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
     async fn delete_user(
         &self,
         ctx: &Context<'_>,
@@ -241,8 +241,8 @@ impl UserMutation {
         }))
     }
 
-    /// Gives the signed-in user a new password and ends all other sign-in sessions. Access: signed in.
-    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    /// Gives the signed-in user a new password and ends all other sign-in sessions.
+    #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn change_password(
         &self,
         ctx: &Context<'_>,
@@ -260,8 +260,8 @@ impl UserMutation {
         Ok(Some(ChangePasswordPayload { success: true }))
     }
 
-    /// Bans a user: all sign-in sessions speak for nobody until the ban is lifted. Access: admins.
-    #[graphql(directive = auth::apply(Access::Admin), guard = "Access::Admin")]
+    /// Bans a user: all sign-in sessions speak for nobody until the ban is lifted.
+    #[graphql(directive = auth::apply(Access::Admin))]
     async fn ban_user(
         &self,
         ctx: &Context<'_>,
@@ -279,8 +279,8 @@ impl UserMutation {
         Ok(Some(BanUserPayload { user }))
     }
 
-    /// Lifts a ban. Access: admins.
-    #[graphql(directive = auth::apply(Access::Admin), guard = "Access::Admin")]
+    /// Lifts a ban.
+    #[graphql(directive = auth::apply(Access::Admin))]
     async fn unban_user(
         &self,
         ctx: &Context<'_>,
@@ -290,8 +290,8 @@ impl UserMutation {
         Ok(Some(UnbanUserPayload { user }))
     }
 
-    /// Makes a user an admin, or one no longer. The last admin stays one. Access: admins.
-    #[graphql(directive = auth::apply(Access::Admin), guard = "Access::Admin")]
+    /// Makes a user an admin, or one no longer. The last admin stays one.
+    #[graphql(directive = auth::apply(Access::Admin))]
     async fn set_user_role(
         &self,
         ctx: &Context<'_>,

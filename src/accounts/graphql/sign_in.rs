@@ -121,8 +121,8 @@ pub struct SignInMutation;
 
 #[Object]
 impl SignInMutation {
-    /// Makes an account. Log in with it next. Access: anyone.
-    #[graphql(directive = auth::apply(Access::Anyone), guard = "Access::Anyone")]
+    /// Makes an account. Log in with it next.
+    #[graphql(directive = auth::apply(Access::Anyone))]
     async fn sign_up(
         &self,
         ctx: &Context<'_>,
@@ -146,8 +146,8 @@ impl SignInMutation {
         Ok(Some(SignUpPayload { user }))
     }
 
-    /// Signs in with a name or an e-mail address and the password. Access: anyone.
-    #[graphql(directive = auth::apply(Access::Anyone), guard = "Access::Anyone")]
+    /// Signs in with a name or an e-mail address and the password.
+    #[graphql(directive = auth::apply(Access::Anyone))]
     async fn login(
         &self,
         ctx: &Context<'_>,
@@ -161,8 +161,7 @@ impl SignInMutation {
     }
 
     /// Exchanges the refresh token, of the cookie or of the input, for a new access token and a new refresh token.
-    /// Access: anyone.
-    #[graphql(directive = auth::apply(Access::Anyone), guard = "Access::Anyone")]
+    #[graphql(directive = auth::apply(Access::Anyone))]
     async fn refresh_access_token(
         &self,
         ctx: &Context<'_>,
@@ -181,8 +180,8 @@ impl SignInMutation {
         Ok(Some(deliver(ctx, granted, delivery)))
     }
 
-    /// Ends the sign-in session of the bearer, and that of the refresh cookie. Always succeeds. Access: anyone.
-    #[graphql(directive = auth::apply(Access::Anyone), guard = "Access::Anyone")]
+    /// Ends the sign-in session of the bearer, and that of the refresh cookie. Always succeeds.
+    #[graphql(directive = auth::apply(Access::Anyone))]
     async fn logout(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
         let (app, caller) = (ctx.app(), ctx.caller());
         if let Some(signed_in) = caller.actor().signed_in() {
@@ -195,8 +194,8 @@ impl SignInMutation {
         Ok(Some(LogoutPayload { success: true }))
     }
 
-    /// Ends all sign-in sessions of the signed-in user, this one too. Access: signed in.
-    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    /// Ends all sign-in sessions of the signed-in user, this one too.
+    #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn logout_everywhere(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
         let (app, caller) = (ctx.app(), ctx.caller());
         sessions::end_all(app, ctx.signed_in()?.id).await?;
@@ -206,8 +205,8 @@ impl SignInMutation {
         Ok(Some(LogoutPayload { success: true }))
     }
 
-    /// Ends a sign-in session: signs a device out. Access: the owner or an admin.
-    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "Access::OwnerOrAdmin")]
+    /// Ends a sign-in session: signs a device out.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
     async fn revoke_sign_in_session(
         &self,
         ctx: &Context<'_>,
@@ -220,8 +219,8 @@ impl SignInMutation {
         }))
     }
 
-    /// A token for one WebSocket, so that no access token has to be handed to it. Access: signed in.
-    #[graphql(directive = auth::apply(Access::SignedIn), guard = "Access::SignedIn")]
+    /// A token for one WebSocket, so that no access token has to be handed to it.
+    #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn issue_subscription_token(
         &self,
         ctx: &Context<'_>,

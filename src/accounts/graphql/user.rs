@@ -15,7 +15,7 @@ use crate::{
         store::{CountOfUserComments, PageOfUserComments},
     },
     connection::{Connection, List, PageArgs},
-    context::{ContextExt, total},
+    context::{ContextExt, owned_by, total},
     direct::Direct,
     error::Result,
     posts::{
@@ -38,32 +38,28 @@ impl User {
         &self.name
     }
 
-    /// The e-mail address. Access: the owner or an admin.
-    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
-    async fn email(&self, ctx: &Context<'_>) -> Result<Option<&str>> {
-        ctx.caller().owner_or_admin(Some(self.id))?;
-        Ok(Some(&self.email))
+    /// The e-mail address.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "owned_by(self.id)")]
+    async fn email(&self) -> Option<&str> {
+        Some(&self.email)
     }
 
-    /// What the user may do in general. Access: the owner or an admin.
-    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
-    async fn role(&self, ctx: &Context<'_>) -> Result<Option<Role>> {
-        ctx.caller().owner_or_admin(Some(self.id))?;
-        Ok(Some(self.role))
+    /// What the user may do in general.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "owned_by(self.id)")]
+    async fn role(&self) -> Option<Role> {
+        Some(self.role)
     }
 
-    /// Whether the user is banned. Access: admins.
+    /// Whether the user is banned.
     #[graphql(directive = auth::apply(Access::Admin))]
-    async fn is_banned(&self, ctx: &Context<'_>) -> Result<Option<bool>> {
-        ctx.caller().admin()?;
-        Ok(Some(self.is_banned))
+    async fn is_banned(&self) -> Option<bool> {
+        Some(self.is_banned)
     }
 
-    /// Why the user is banned, as the user is told. Access: admins.
+    /// Why the user is banned, as the user is told.
     #[graphql(directive = auth::apply(Access::Admin))]
-    async fn ban_reason(&self, ctx: &Context<'_>) -> Result<Option<&str>> {
-        ctx.caller().admin()?;
-        Ok(self.ban_reason.as_deref())
+    async fn ban_reason(&self) -> Option<&str> {
+        self.ban_reason.as_deref()
     }
 
     /// When the user signed up.
@@ -130,8 +126,8 @@ impl User {
         ))
     }
 
-    /// Private boards that the user may enter, by name. Access: the owner or an admin.
-    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
+    /// Private boards that the user may enter, by name.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "owned_by(self.id)")]
     async fn granted_boards(
         &self,
         ctx: &Context<'_>,
@@ -140,7 +136,6 @@ impl User {
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Option<Direct<Connection<Board>>>> {
-        ctx.caller().owner_or_admin(Some(self.id))?;
         let page = PageArgs {
             first,
             after,
@@ -157,10 +152,9 @@ impl User {
         })))
     }
 
-    /// Devices that are signed in, latest use first. Access: the owner or an admin.
-    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
+    /// Devices that are signed in, latest use first.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "owned_by(self.id)")]
     async fn sign_in_sessions(&self, ctx: &Context<'_>) -> Result<Option<Vec<SignInSession>>> {
-        ctx.caller().owner_or_admin(Some(self.id))?;
         Ok(Some(
             ctx.load::<SessionsOfUser>(self.id)
                 .await?

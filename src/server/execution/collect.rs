@@ -31,7 +31,8 @@ pub(super) struct Collected<'a> {
 pub(super) enum Below<'a> {
     /// Nothing: it is a scalar or an enum.
     Leaf,
-    Object(Vec<Collected<'a>>),
+    /// An object of this type.
+    Object(&'a str, Vec<Collected<'a>>),
     /// For each object type that it may turn out to be.
     Abstract(Vec<(&'a str, Vec<Collected<'a>>)>),
 }
@@ -190,7 +191,7 @@ impl<'a> Collector<'a> {
             .collect();
         let ty = definition.and_then(|d| self.registry.concrete_type_by_name(&d.ty));
         let below = match ty {
-            Some(MetaType::Object { name, .. }) => Below::Object(self.object(&sets, name)?),
+            Some(MetaType::Object { name, .. }) => Below::Object(name, self.object(&sets, name)?),
             Some(ty) if ty.is_abstract() => {
                 let types = ty.possible_types().into_iter().flatten();
                 let alternatives: Result<Vec<_>, Error> = types
@@ -277,7 +278,7 @@ impl<'a> Below<'a> {
     pub(super) fn fields(&self) -> Box<dyn Iterator<Item = &Collected<'a>> + '_> {
         match self {
             Self::Leaf => Box::new(std::iter::empty()),
-            Self::Object(fields) => Box::new(fields.iter()),
+            Self::Object(_, fields) => Box::new(fields.iter()),
             Self::Abstract(alternatives) => {
                 Box::new(alternatives.iter().flat_map(|(_, fields)| fields))
             }

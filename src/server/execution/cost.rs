@@ -61,7 +61,7 @@ pub(super) fn of(fields: &[Collected<'_>], under_connection: bool) -> Vec<Cost> 
             };
             let alternatives = match &collected.below {
                 Below::Leaf => Vec::new(),
-                Below::Object(fields) => vec![of(fields, is_connection)],
+                Below::Object(_, fields) => vec![of(fields, is_connection)],
                 Below::Abstract(alternatives) => alternatives
                     .iter()
                     .map(|(_, fields)| of(fields, is_connection))

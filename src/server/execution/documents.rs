@@ -20,13 +20,15 @@ use async_graphql_value::{ConstValue, Value};
 use moka::sync::Cache;
 
 use super::{
-    collect::{Collected, Collector, Conditions, condition},
+    collect::{Below, Collected, Collector, Conditions, condition},
     cost::{self, Cost},
     limits, normal, parse,
     rules::{self, NeverNull},
 };
 use crate::{
+    access::Access,
     config::Limits,
+    direct::Guarded,
     error::{Error, Rule, short},
 };
 
@@ -60,6 +62,7 @@ pub(super) struct Operation {
     /// Names of the root's fields, without aliases.
     pub root_fields: Vec<String>,
     pub costs: Vec<Cost>,
+    pub guarded: Arc<Guarded>,
     selections: usize,
 }
 
@@ -289,6 +292,8 @@ fn normalise(
             "이 변수로는 구독할 것이 없습니다.",
         ));
     }
+    let mut guarded = Guarded::default();
+    note_guarded(&fields, &mut guarded);
     let definition = OperationDefinition {
         ty: node.ty,
         variable_definitions: node.variable_definitions.clone(),
@@ -301,9 +306,35 @@ fn normalise(
             .map(|collected| collected.field.node.name.node.to_string())
             .collect(),
         costs: cost::of(&fields, false),
+        guarded: Arc::new(guarded),
         selections: count(&definition.selection_set.node),
         definition: original.position_node(definition),
     })
+}
+
+/// Notes the guarded fields below `fields`. Those at the root are looked at in any case.
+fn note_guarded(fields: &[Collected<'_>], guarded: &mut Guarded) {
+    let mut note = |parent: &str, fields: &[Collected<'_>]| {
+        for field in fields {
+            if let Some(definition) = field.definition
+                && Access::of(definition).is_some()
+            {
+                guarded.insert(parent, &definition.name);
+            }
+        }
+        note_guarded(fields, guarded);
+    };
+    for field in fields {
+        match &field.below {
+            Below::Leaf => {}
+            Below::Object(parent, fields) => note(parent, fields),
+            Below::Abstract(alternatives) => {
+                for (parent, fields) in alternatives {
+                    note(parent, fields);
+                }
+            }
+        }
+    }
 }
 
 fn count(set: &SelectionSet) -> usize {

@@ -24,6 +24,7 @@ use super::{
     Rights,
     answer::{ours, panicked, wire},
     documents::Operation,
+    guards::Requirement,
     variables,
 };
 use crate::{
@@ -298,7 +299,15 @@ impl Extension for Running {
             self.tell(&error, &place, client);
             return Self::nothing(&place);
         }
-        let mut outcome = AssertUnwindSafe(next.run(ctx, info)).catch_unwind().await;
+        let required = Requirement::of(ctx.schema_env, run, &info);
+        let mut outcome = match required.check(run) {
+            Ok(()) => {
+                let resolving = required.shown(next.run(ctx, info));
+                let outcome = AssertUnwindSafe(resolving).catch_unwind().await;
+                outcome.map(|shown| shown.unwrap_or_else(|error| Err(at(error, place.pos))))
+            }
+            Err(error) => Ok(Err(at(error, place.pos))),
+        };
         if let (Some(size), Ok(Ok(Some(value)))) = (size, &outcome)
             && let Err(error) = size.add(answered(field, value))
         {

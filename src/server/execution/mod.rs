@@ -8,6 +8,7 @@ mod collect;
 mod cost;
 mod documents;
 mod extension;
+mod guards;
 mod lexer;
 mod limits;
 mod normal;
@@ -21,7 +22,8 @@ mod tests;
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use async_graphql::{
-    Executor, Request, Response, SchemaEnv, UploadValue, Variables, parser::types::OperationType,
+    Executor, PathSegment, Request, Response, SchemaEnv, UploadValue, Variables,
+    parser::types::{OperationType, Selection},
 };
 use futures_util::{
     FutureExt, StreamExt,
@@ -35,11 +37,12 @@ use tokio::{
 };
 
 use self::{
+    answer::wire,
     documents::{Documents, Operation},
     extension::{Run, Task},
 };
 use crate::{
-    access::{Caller, Client},
+    access::{Access, Caller, Client},
     app::App,
     budget::{Account, AnswerSize},
     config::Limits,
@@ -79,9 +82,15 @@ pub struct Prepared {
     deadline: Instant,
 }
 
-/// Reads anew what a caller may do.
+/// What a caller may do.
 pub trait Rights: Send + Sync {
-    /// Called before each root field of a mutation: a right may end between two of them. An error becomes that of the
+    /// Whether the caller has this access, as far as it does not depend on an object.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` or `FORBIDDEN`.
+    fn permits(&self, caller: &Caller, access: Access) -> Result<()>;
+
+    /// Reads them anew, before each root field of a mutation: a right may end between two of them. An error becomes that of the
     /// field, which then does not run.
     fn refresh<'a>(&'a self, caller: &'a Caller, field: &'a str) -> BoxFuture<'a, Result<()>>;
 }
@@ -189,12 +198,33 @@ impl<E: Executor> Engine<E> {
         settle(answer, &caller.client)
     }
 
+    /// Why the caller may not subscribe, with the place of the field.
+    fn unsubscribable(&self, prepared: &Prepared, caller: &Caller) -> Option<Response> {
+        let types = self.shared.types.read();
+        let registry = &types.as_ref()?.registry;
+        let root = registry.subscription_type.as_deref()?;
+        let definition = &prepared.operation.definition.node;
+        let selection = &definition.selection_set.node.items.first()?.node;
+        let Selection::Field(field) = selection else {
+            return None;
+        };
+        let access = Access::of_field(registry, root, &field.node.name.node)?;
+        let error = self.shared.rights.permits(caller, access).err()?;
+        let name = field.node.response_key().node.to_string();
+        let path = vec![PathSegment::Field(name)];
+        let error = wire(&error, vec![field.pos], path, Some(&caller.client));
+        Some(Response::from_errors(vec![error]))
+    }
+
     /// Runs a subscription; of a query or a mutation, the stream is its one answer. What cannot start is a stream of one
     /// answer with its errors.
     pub fn stream(&self, prepared: Prepared, caller: Arc<Caller>) -> BoxStream<'static, Response> {
         if prepared.kind != OperationType::Subscription {
             let engine = self.clone();
             return stream::once(async move { engine.execute(prepared, caller).await }).boxed();
+        }
+        if let Some(refusal) = self.unsubscribable(&prepared, &caller) {
+            return stream::once(std::future::ready(refusal)).boxed();
         }
         let request = match self.request(prepared, &caller) {
             Ok(request) => request,
@@ -224,6 +254,7 @@ impl<E: Executor> Engine<E> {
         };
         let mut request = Request::new(String::new())
             .variables(prepared.variables)
+            .data(Arc::clone(&run.operation.guarded))
             .data(Arc::clone(caller))
             .data(size)
             .data(Task::Run(run));

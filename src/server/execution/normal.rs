@@ -24,7 +24,7 @@ fn field(collected: &Collected<'_>) -> Field {
     let original = &collected.field.node;
     let selection_set = match &collected.below {
         Below::Leaf => SelectionSet::default(),
-        Below::Object(fields) => set(fields),
+        Below::Object(_, fields) => set(fields),
         Below::Abstract(alternatives) => SelectionSet {
             items: alternatives
                 .iter()

@@ -72,6 +72,55 @@ async fn a_withheld_field_is_null_without_an_error_and_named_once() {
 }
 
 #[tokio::test]
+async fn a_root_field_is_refused_by_what_the_schema_says_before_it_runs() {
+    let bench = Bench::new();
+
+    let asked = bench.ask("{ ok u: forUsers }").await;
+    let done = bench.ask("mutation { forAdmins ok { number } }").await;
+
+    assert_eq!(asked["data"], json!({"ok": 1, "u": null}));
+    assert_eq!(told(&asked), [(json!(["u"]), "UNAUTHENTICATED")]);
+    assert_eq!(
+        done["data"],
+        json!({"forAdmins": null, "ok": {"number": 2}})
+    );
+    assert_eq!(told(&done), [(json!(["forAdmins"]), "UNAUTHENTICATED")]);
+    assert_eq!(*bench.journal.lock(), ["ok"]);
+}
+
+#[tokio::test]
+async fn a_guarded_field_is_withheld_by_what_the_schema_says_whoever_resolves_its_object() {
+    for shelf in ["plain", "quick"] {
+        let query = format!("{{ {shelf} {{ items {{ a: forAdmins number }} }} }}");
+
+        let answer = Bench::new().ask(&query).await;
+
+        let item = |number| json!({"a": null, "number": number});
+        let items = json!([item(0), item(1), item(2)]);
+        assert_eq!(answer["data"][shelf]["items"], items);
+        assert_eq!(answer["errors"], Value::Null);
+        assert_eq!(
+            answer["extensions"],
+            json!({"withheld": ["Item.forAdmins"]})
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_field_for_its_owner_shows_nothing_when_nobody_asks_who_that_is() {
+    for shelf in ["plain", "quick"] {
+        let query = format!("{{ {shelf} {{ item {{ forItsOwner number }} }} }}");
+
+        let answer = Bench::new().ask(&query).await;
+
+        let item = json!({"forItsOwner": null, "number": 2});
+        assert_eq!(answer["data"][shelf]["item"], item);
+        let path = json!([shelf, "item", "forItsOwner"]);
+        assert_eq!(told(&answer), [(path, "INTERNAL")]);
+    }
+}
+
+#[tokio::test]
 async fn the_path_of_a_failing_item_goes_down_to_the_field_behind_the_index() {
     let answer = Bench::new().ask("{ items { e: even number } }").await;
 

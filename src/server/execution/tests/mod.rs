@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use super::{Engine, Prepared, RawRequest, Rights, refusal};
 use crate::{
-    access::{Actor, Caller, Client},
+    access::{Access, Actor, Caller, Client},
     budget::Budget,
     config::Limits,
     error::{Error, Language, Result},
@@ -53,6 +53,10 @@ fn client(language: Language) -> Client {
 struct Until(Option<usize>, AtomicUsize);
 
 impl Rights for Until {
+    fn permits(&self, caller: &Caller, access: Access) -> Result<()> {
+        access.permits(&caller.actor(), false)
+    }
+
     fn refresh<'a>(&'a self, _: &'a Caller, _: &'a str) -> BoxFuture<'a, Result<()>> {
         let call = self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let over = self.0.is_some_and(|last| call >= last);

@@ -15,6 +15,7 @@ use futures_util::{Stream, stream};
 
 use super::{super::Execution, Journal};
 use crate::{
+    access::{Access, auth},
     direct::{Direct, DirectList},
     error::{Error, Rule},
 };
@@ -76,6 +77,17 @@ impl Item {
 
     async fn withheld(&self) -> Result<Option<i32>, Error> {
         Err(Error::Withheld)
+    }
+
+    #[graphql(directive = auth::apply(Access::Admin))]
+    async fn for_admins(&self) -> Option<i32> {
+        Some(self.number)
+    }
+
+    /// Lacks the guard that asks who the owner is.
+    #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
+    async fn for_its_owner(&self) -> Option<i32> {
+        Some(self.number)
     }
 
     async fn child(&self) -> Option<Item> {
@@ -306,6 +318,11 @@ impl Query {
         Some(1)
     }
 
+    #[graphql(directive = auth::apply(Access::SignedIn))]
+    async fn for_users(&self) -> Option<i32> {
+        Some(1)
+    }
+
     async fn echo(
         &self,
         int: Option<i32>,
@@ -383,6 +400,13 @@ pub(super) struct Mutation;
 
 #[Object]
 impl Mutation {
+    #[graphql(directive = auth::apply(Access::Admin))]
+    async fn for_admins(&self, ctx: &Context<'_>) -> Option<i32> {
+        let journal = ctx.data_unchecked::<Journal>();
+        journal.lock().push("for admins".to_owned());
+        Some(1)
+    }
+
     async fn note(&self, ctx: &Context<'_>, name: String) -> Result<Option<String>, Error> {
         ctx.data_unchecked::<Journal>().lock().push(name.clone());
         tokio::task::yield_now().await;
@@ -420,6 +444,13 @@ impl Feed {
 
     #[graphql(guard = "Nobody(Error::Unauthenticated)")]
     async fn guarded(&self) -> impl Stream<Item = i32> + use<> {
+        stream::iter([1])
+    }
+
+    #[graphql(directive = auth::apply(Access::SignedIn))]
+    async fn for_users(&self, ctx: &Context<'_>) -> impl Stream<Item = i32> + use<> {
+        let journal = ctx.data_unchecked::<Journal>();
+        journal.lock().push("subscribed".to_owned());
         stream::iter([1])
     }
 

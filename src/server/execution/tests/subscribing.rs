@@ -53,6 +53,25 @@ async fn what_cannot_start_is_one_answer_with_its_error() {
 }
 
 #[tokio::test]
+async fn a_caller_who_may_not_subscribe_learns_so_before_anything_runs() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let caller = Caller::new(super::client(Language::En), Actor::Anonymous);
+    let query = "subscription { mine: forUsers }";
+    let prepared = engine.prepare(raw(query, json!({}))).await.expect(query);
+
+    let events: Vec<_> = engine.stream(prepared, caller).map(sent).collect().await;
+
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["data"], Value::Null);
+    let error = &events[0]["errors"][0];
+    assert_eq!(error["extensions"]["code"], "UNAUTHENTICATED");
+    assert_eq!(error["path"], json!(["mine"]));
+    assert_eq!(error["locations"], json!([{"line": 1, "column": 16}]));
+    assert!(bench.journal.lock().is_empty());
+}
+
+#[tokio::test]
 async fn an_event_that_fails_is_null_where_it_may_be() {
     let events = events("subscription { maybe { number } }").await;
 
