@@ -25,10 +25,9 @@ use crate::{
 /// How many items a page has when nobody says.
 const DEFAULT_PAGE: usize = 20;
 
-/// A list that has cursors of its own. What tells it from others stands in them, so that a cursor of one list is refused
-/// by another.
+/// What marks the cursors of a list, so that a cursor of one list is refused by another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum List {
+pub enum Cursors {
     Users,
     Boards,
     BoardMembers,
@@ -38,7 +37,7 @@ pub enum List {
     CommentsOfUser,
 }
 
-impl List {
+impl Cursors {
     /// The number of the list and that of its order. Once given, they stay.
     fn numbers(self) -> (u8, u64) {
         match self {
@@ -72,11 +71,27 @@ pub struct Page<K> {
 }
 
 impl PageArgs {
+    /// The arguments, in the order of the schema.
+    #[must_use]
+    pub fn new(
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> Self {
+        Self {
+            first,
+            after,
+            last,
+            before,
+        }
+    }
+
     /// Checks the arguments. At most `most` items may be asked for.
     ///
     /// # Errors
     /// `INVALID` with a violation for each argument that does not fit.
-    pub fn page<K: CursorKey>(self, list: List, most: u32) -> Result<Page<K>> {
+    pub fn page<K: CursorKey>(self, cursors: Cursors, most: u32) -> Result<Page<K>> {
         let mut violations = Violations::default();
         let mut count = |field: &str, value: Option<i32>| {
             let given = value.map(|n| match usize::try_from(n) {
@@ -94,7 +109,7 @@ impl PageArgs {
             violations.push(Rule::Exclusive { other: "last" }.at("first"));
         }
         let mut cursor = |field: &str, text: Option<String>| {
-            let given = text.map(|text| decode(list, &text).ok_or(Rule::Cursor));
+            let given = text.map(|text| decode(cursors, &text).ok_or(Rule::Cursor));
             violations.field(field, given.transpose()).flatten()
         };
         let after = cursor("after", self.after);
@@ -277,23 +292,8 @@ where
 }
 
 impl<T> Slice<T> {
-    /// The connection of this slice; `key` tells an item's place in `list`.
-    pub fn connection<K: CursorKey>(
-        self,
-        list: List,
-        total: Total,
-        key: impl Fn(&T) -> K,
-    ) -> Direct<Connection<T>>
-    where
-        T: ObjectType,
-    {
-        self.connection_with(total, |item| {
-            Edge::new(encode(list, &key(&item)), Direct(item))
-        })
-    }
-
     /// The connection of this slice, with edges as `edge` makes them.
-    pub fn connection_with<N, Name, EdgeName, Extra>(
+    pub fn connection<N, Name, EdgeName, Extra>(
         self,
         total: Total,
         edge: impl Fn(T) -> ConnectionEdge<N, EdgeName, Extra>,
@@ -395,8 +395,8 @@ impl<K: Kind> CursorKey for (Timestamp, Id<K>) {
 }
 
 /// The cursor of the item with this key.
-pub fn encode(list: List, key: &impl CursorKey) -> String {
-    let (number, order) = list.numbers();
+pub fn encode(cursors: Cursors, key: &impl CursorKey) -> String {
+    let (number, order) = cursors.numbers();
     let mut bytes = Vec::with_capacity(40);
     bytes.push(number);
     bytes.extend_from_slice(&order.to_be_bytes());
@@ -404,11 +404,11 @@ pub fn encode(list: List, key: &impl CursorKey) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn decode<K: CursorKey>(list: List, text: &str) -> Option<K> {
+fn decode<K: CursorKey>(cursors: Cursors, text: &str) -> Option<K> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
     let (number, rest) = bytes.split_first()?;
     let (order, key) = rest.split_first_chunk()?;
-    if (*number, u64::from_be_bytes(*order)) == list.numbers() {
+    if (*number, u64::from_be_bytes(*order)) == cursors.numbers() {
         K::read(key)
     } else {
         None
@@ -421,7 +421,7 @@ mod tests {
     use crate::{error::Error, ids::PostId};
 
     fn page(args: PageArgs) -> Result<Page<PostId>> {
-        args.page(List::Posts(0), 100)
+        args.page(Cursors::Posts(0), 100)
     }
 
     #[test]
@@ -433,7 +433,7 @@ mod tests {
 
     #[test]
     fn all_that_does_not_fit_is_told_at_once() {
-        let foreign = encode(List::Posts(1), &PostId::from_uuid(Uuid::nil()));
+        let foreign = encode(Cursors::Posts(1), &PostId::from_uuid(Uuid::nil()));
         let args = PageArgs {
             first: Some(0),
             last: Some(101),
@@ -469,11 +469,11 @@ mod tests {
         );
 
         assert_eq!(
-            decode(List::BoardMembers, &encode(List::BoardMembers, &key)),
+            decode(Cursors::BoardMembers, &encode(Cursors::BoardMembers, &key)),
             Some(key)
         );
         assert_eq!(
-            decode::<String>(List::Users, &encode(List::Users, &"마당".to_owned())),
+            decode::<String>(Cursors::Users, &encode(Cursors::Users, &"마당".to_owned())),
             Some("마당".to_owned())
         );
     }

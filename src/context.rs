@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Guard};
+use async_graphql::{
+    Context, Guard, ObjectType,
+    connection::{ConnectionNameType, Edge, EdgeNameType},
+};
 use futures_util::FutureExt;
 
 use crate::{
     access::{Access, Act, Actor, Admin, Caller, SignedIn},
     app::App,
-    connection::Total,
+    connection::{self, Connection, ConnectionEdge, PageArgs, Total},
+    direct::Direct,
     error::{Error, Result},
     ids::UserId,
+    list::{List, PageOf, TotalOf},
     loader::{Batch, Loaders},
 };
 
@@ -36,6 +41,32 @@ pub trait ContextExt<'a> {
     fn act<A>(&self, actor: A) -> Act<'a, A>;
     /// Whether the caller may use the root field `name` of queries.
     fn may_query(&self, name: &str) -> bool;
+    /// The page of `list` that `args` ask for.
+    ///
+    /// # Errors
+    /// `INVALID` for arguments that do not fit; those of the database.
+    fn list<L: List<Item: ObjectType>>(
+        &self,
+        list: L,
+        args: PageArgs,
+    ) -> impl Future<Output = Result<Option<Direct<Connection<L::Item>>>>> + Send {
+        self.list_with(list, args, |cursor, item| Edge::new(cursor, Direct(item)))
+    }
+    /// As [`ContextExt::list`], with edges that `edge` makes of a cursor and an item.
+    ///
+    /// # Errors
+    /// As [`ContextExt::list`].
+    fn list_with<L: List, N, Name, EdgeName, Extra>(
+        &self,
+        list: L,
+        args: PageArgs,
+        edge: impl Fn(String, L::Item) -> ConnectionEdge<N, EdgeName, Extra> + Send,
+    ) -> impl Future<Output = Result<Option<Direct<Connection<N, Name, EdgeName, Extra>>>>> + Send
+    where
+        N: ObjectType,
+        Name: ConnectionNameType,
+        EdgeName: EdgeNameType,
+        Extra: ObjectType;
     /// The value of `key`, read together with what else this level of the document asks for.
     fn load<B: Batch>(&self, key: B::Key) -> impl Future<Output = Result<Option<B::Value>>> + Send;
 }
@@ -76,15 +107,33 @@ impl<'a> ContextExt<'a> for Context<'a> {
             .is_some_and(|access| access.permits(&self.actor(), public_read).is_ok())
     }
 
+    async fn list_with<L: List, N, Name, EdgeName, Extra>(
+        &self,
+        list: L,
+        args: PageArgs,
+        edge: impl Fn(String, L::Item) -> ConnectionEdge<N, EdgeName, Extra> + Send,
+    ) -> Result<Option<Direct<Connection<N, Name, EdgeName, Extra>>>>
+    where
+        N: ObjectType,
+        Name: ConnectionNameType,
+        EdgeName: EdgeNameType,
+        Extra: ObjectType,
+    {
+        let cursors = list.cursors();
+        let page = args.page(cursors, self.app().config.limits.page)?;
+        let asked = (list.clone(), page);
+        let slice = self.load::<PageOf<L>>(asked).await?.unwrap_or_default();
+        let key = list.clone();
+        let total = Total::new(move |ctx| ctx.load::<TotalOf<L>>(list.clone()).boxed());
+        Ok(Some(slice.connection(total, |item| {
+            edge(connection::encode(cursors, &key.key(&item)), item)
+        })))
+    }
+
     fn load<B: Batch>(&self, key: B::Key) -> impl Future<Output = Result<Option<B::Value>>> + Send {
         self.data_unchecked::<Loaders>()
             .load::<B>(self.app(), self.actor(), key)
     }
-}
-
-/// The number of items in the list `key`, counted together with what else is counted on its level of the document.
-pub fn total<B: Batch<Value = i64>>(key: B::Key) -> Total {
-    Total::new(move |ctx| ctx.load::<B>(key.clone()).boxed())
 }
 
 /// Withholds a field with `@auth(requires: OWNER_OR_ADMIN)`, by its attribute `guard`, from callers who are neither the

@@ -14,6 +14,7 @@ pub mod posts;
 pub mod access;
 pub mod app;
 pub mod context;
+pub mod list;
 pub mod loader;
 pub mod memory;
 

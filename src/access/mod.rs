@@ -16,6 +16,7 @@ use diesel::{
     sql_types::SmallInt,
     sqlite::Sqlite,
 };
+use uuid::Uuid;
 
 pub use caller::{Act, Caller, Client, SIGN_IN_OPERATIONS};
 pub use directive::{Access, AccessSentences, auth, owner_checked};
@@ -138,6 +139,12 @@ impl Actor {
     #[must_use]
     pub fn id(&self) -> Option<UserId> {
         self.signed_in().map(|s| s.id)
+    }
+
+    /// The user's id, or one that nobody has: for conditions of queries.
+    #[must_use]
+    pub fn id_or_nil(&self) -> UserId {
+        self.id().unwrap_or_else(|| UserId::from_uuid(Uuid::nil()))
     }
 
     /// Whether this is an admin.

@@ -7,17 +7,14 @@ use async_graphql::{
 
 use super::{
     Board, BoardName, parse_information,
-    store::{
-        self, BoardChanges, BoardList, CountOfBoards, CountOfMembers, NewBoard, PageOfBoards,
-        PageOfMembers, ReadableBoard,
-    },
+    store::{self, BoardChanges, BoardList, Members, NewBoard, ReadableBoard},
 };
 use crate::{
     access::{Access, auth},
     accounts::User,
     clock::Timestamp,
-    connection::{self, Connection, List, PageArgs},
-    context::{ContextExt, total},
+    connection::{Connection, PageArgs},
+    context::ContextExt,
     direct::Direct,
     error::{Error, Result},
     ids::BoardId,
@@ -25,7 +22,7 @@ use crate::{
     posts::{
         Post,
         list::{PostList, PostOrder},
-        store::{CountOfPosts, LastPostOfBoard, PageOfPosts},
+        store::LastPostOfBoard,
     },
     terms::Search,
 };
@@ -70,20 +67,11 @@ impl Board {
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Option<Direct<BoardMemberConnection>>> {
-        let page = PageArgs {
-            first,
-            after,
-            last,
-            before,
-        }
-        .page(List::BoardMembers, ctx.app().config.limits.page)?;
-        let slice = ctx.load::<PageOfMembers>((self.id, page)).await?;
-        let total = total::<CountOfMembers>(self.id);
-        let slice = slice.unwrap_or_default();
-        Ok(Some(slice.connection_with(total, |(user, granted_at)| {
-            let cursor = connection::encode(List::BoardMembers, &(granted_at, user.id));
+        let page = PageArgs::new(first, after, last, before);
+        let edge = |cursor, (user, granted_at)| {
             Edge::with_additional_fields(cursor, Direct(user), Grant { granted_at })
-        })))
+        };
+        ctx.list_with(Members(self.id), page, edge).await
     }
 
     /// When the board was made.
@@ -137,19 +125,8 @@ impl Board {
             order: order_by,
             ..PostList::default()
         };
-        let page = PageArgs {
-            first,
-            after,
-            last,
-            before,
-        }
-        .page(list.cursors(), ctx.app().config.limits.page)?;
-        let slice = ctx.load::<PageOfPosts>((list.clone(), page)).await?;
-        let total = total::<CountOfPosts>(list.clone());
-        let slice = slice.unwrap_or_default();
-        Ok(Some(slice.connection(list.cursors(), total, |post| {
-            list.place(post)
-        })))
+        let page = PageArgs::new(first, after, last, before);
+        ctx.list(list, page).await
     }
 }
 
@@ -210,22 +187,11 @@ impl BoardQuery {
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Option<Direct<Connection<Board>>>> {
-        let page = PageArgs {
-            first,
-            after,
-            last,
-            before,
-        }
-        .page(List::Boards, ctx.app().config.limits.page)?;
-        let list = BoardList::Enterable {
+        let page = PageArgs::new(first, after, last, before);
+        let list = BoardList::Readable {
             name_prefix: input::search(search)?,
         };
-        let slice = ctx.load::<PageOfBoards>((list.clone(), page)).await?;
-        let total = total::<CountOfBoards>(list);
-        let slice = slice.unwrap_or_default();
-        Ok(Some(slice.connection(List::Boards, total, |board| {
-            board.name_key.clone()
-        })))
+        ctx.list(list, page).await
     }
 }
 

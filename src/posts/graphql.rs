@@ -11,7 +11,7 @@ use super::{
     live::{self, Place},
     parse_content, parse_title,
     store::{
-        self, ContentOfPost, CountOfPosts, NewPost, PageOfPosts, PostChanges, ReadablePost,
+        self, ContentOfPost, NewPost, PostChanges, ReadablePost,
         likes::{self, LikedByActor},
         views,
     },
@@ -22,12 +22,9 @@ use crate::{
     app::App,
     boards::{Board, store::BoardOfReadable},
     clock::Timestamp,
-    comments::{
-        Comment,
-        store::{CountOfPostComments, PageOfPostComments},
-    },
-    connection::{Connection, List, PageArgs},
-    context::{ContextExt, owned_by, total},
+    comments::{Comment, store::CommentList},
+    connection::{Connection, PageArgs},
+    context::{ContextExt, owned_by},
     direct::Direct,
     error::{Error, Result},
     ids::{BoardId, PostId, UserId},
@@ -121,17 +118,8 @@ impl Post {
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Option<Direct<Connection<Comment>>>> {
-        let page = PageArgs {
-            first,
-            after,
-            last,
-            before,
-        }
-        .page(List::Comments, ctx.app().config.limits.page)?;
-        let slice = ctx.load::<PageOfPostComments>((self.id, page)).await?;
-        let total = total::<CountOfPostComments>(self.id);
-        let slice = slice.unwrap_or_default();
-        Ok(Some(slice.connection(List::Comments, total, |c| c.id)))
+        let page = PageArgs::new(first, after, last, before);
+        ctx.list(CommentList::OfPost(self.id), page).await
     }
 }
 
@@ -189,19 +177,8 @@ impl PostQuery {
             order: order_by,
         };
         violations.invalid()?;
-        let page = PageArgs {
-            first,
-            after,
-            last,
-            before,
-        }
-        .page(list.cursors(), ctx.app().config.limits.page)?;
-        let slice = ctx.load::<PageOfPosts>((list.clone(), page)).await?;
-        let total = total::<CountOfPosts>(list.clone());
-        let slice = slice.unwrap_or_default();
-        Ok(Some(slice.connection(list.cursors(), total, |post| {
-            list.place(post)
-        })))
+        let page = PageArgs::new(first, after, last, before);
+        ctx.list(list, page).await
     }
 }
 

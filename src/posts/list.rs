@@ -2,9 +2,8 @@
 
 use async_graphql::{Enum, InputObject};
 
-use super::Post;
 use crate::{
-    connection::{Direction, List},
+    connection::Direction,
     ids::{BoardId, PostId, UserId},
     terms::Search,
 };
@@ -55,8 +54,8 @@ pub enum Ordered<'a> {
 /// How many posts a search has that is ordered by rank.
 pub const BEST: usize = 500;
 
-/// A post's place in a list: what the list is ordered by, and the post.
-pub type Place = (i64, PostId);
+/// What tells a post's place in a list: the value that the list is ordered by, and the post.
+pub type PostKey = (i64, PostId);
 
 impl PostList {
     /// How this list is ordered.
@@ -70,40 +69,5 @@ impl PostList {
                 direction: Direction::Desc,
             }),
         }
-    }
-
-    /// The list that cursors of this order belong to. Those of a rank are good for their search only.
-    #[must_use]
-    pub fn cursors(&self) -> List {
-        let PostOrder { field, direction } = match self.ordered() {
-            Ordered::By(order) => order,
-            Ordered::ByRank(search) => return List::Posts(search.number() | 1 << 63),
-        };
-        let field = match field {
-            PostOrderField::CreatedAt => 0,
-            PostOrderField::UpdatedAt => 2,
-            PostOrderField::Views => 4,
-            PostOrderField::Likes => 6,
-            PostOrderField::Comments => 8,
-        };
-        List::Posts(field + u64::from(direction == Direction::Asc))
-    }
-
-    /// The place of a post in this list.
-    #[must_use]
-    pub fn place(&self, post: &Post) -> Place {
-        let order = match self.ordered() {
-            Ordered::By(order) => order,
-            Ordered::ByRank(search) => return (search.matches(&post.title).into(), post.id),
-        };
-        let value = match order.field {
-            // Ids begin with the time of their making.
-            PostOrderField::CreatedAt => 0,
-            PostOrderField::UpdatedAt => post.updated_at.unwrap_or(post.created_at).micros(),
-            PostOrderField::Views => post.view_count.into(),
-            PostOrderField::Likes => post.like_count.into(),
-            PostOrderField::Comments => post.comment_count.into(),
-        };
-        (value, post.id)
     }
 }

@@ -27,7 +27,7 @@ const FLOORS: [&[&str]; 9] = [
     &["db", "cache", "bus"],
     &["access"],
     &["app"],
-    &["loader", "memory", "context"],
+    &["loader", "memory", "list", "context"],
     &["*"],
     &["*::store", "*::live", "*::jobs"],
     &["*::graphql"],

@@ -11,14 +11,14 @@ use super::{
     Email, Name, User,
     passwords::Password,
     store::{
-        page::{self, CountOfUsers, UserFilter},
+        page::{UserFilter, UserList},
         users::{self, Ban, UserById, UserChanges},
     },
 };
 use crate::{
     access::{Access, Role, auth},
-    connection::{Connection, List, PageArgs},
-    context::{ContextExt, total},
+    connection::{Connection, PageArgs},
+    context::ContextExt,
     direct::Direct,
     error::Result,
     ids::UserId,
@@ -81,24 +81,14 @@ impl UserQuery {
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Option<Direct<Connection<User>>>> {
-        let app = ctx.app();
-        let page = PageArgs {
-            first,
-            after,
-            last,
-            before,
-        }
-        .page(List::Users, app.config.limits.page)?;
+        let page = PageArgs::new(first, after, last, before);
         let filter = UserFilter {
             name_prefix: input::search(search)?,
             role,
             is_banned,
         };
-        let slice = page::page(app, &ctx.signed_in()?, filter.clone(), page).await?;
-        let total = total::<CountOfUsers>(filter);
-        Ok(Some(slice.connection(List::Users, total, |user| {
-            user.name_key.clone()
-        })))
+        let list = UserList::new(&ctx.signed_in()?, filter)?;
+        ctx.list(list, page).await
     }
 }
 

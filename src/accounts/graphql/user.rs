@@ -5,23 +5,16 @@ use async_graphql::{Context, ID, Object};
 use crate::{
     access::{Access, Role, auth},
     accounts::{SignInSession, User, store::sessions::SessionsOfUser},
-    boards::{
-        Board,
-        store::{BoardList, CountOfBoards, PageOfBoards},
-    },
+    boards::{Board, store::BoardList},
     clock::Timestamp,
-    comments::{
-        Comment,
-        store::{CountOfUserComments, PageOfUserComments},
-    },
-    connection::{Connection, List, PageArgs},
-    context::{ContextExt, owned_by, total},
+    comments::{Comment, store::CommentList},
+    connection::{Connection, PageArgs},
+    context::{ContextExt, owned_by},
     direct::Direct,
     error::Result,
     posts::{
         Post,
         list::{PostList, PostOrder},
-        store::{CountOfPosts, PageOfPosts},
     },
 };
 
@@ -87,19 +80,8 @@ impl User {
             order: order_by,
             ..PostList::default()
         };
-        let page = PageArgs {
-            first,
-            after,
-            last,
-            before,
-        }
-        .page(list.cursors(), ctx.app().config.limits.page)?;
-        let slice = ctx.load::<PageOfPosts>((list.clone(), page)).await?;
-        let total = total::<CountOfPosts>(list.clone());
-        let slice = slice.unwrap_or_default();
-        Ok(Some(slice.connection(list.cursors(), total, |post| {
-            list.place(post)
-        })))
+        let page = PageArgs::new(first, after, last, before);
+        ctx.list(list, page).await
     }
 
     /// What the user has commented, newest first, as far as the viewer may read it.
@@ -111,19 +93,8 @@ impl User {
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Option<Direct<Connection<Comment>>>> {
-        let page = PageArgs {
-            first,
-            after,
-            last,
-            before,
-        }
-        .page(List::CommentsOfUser, ctx.app().config.limits.page)?;
-        let slice = ctx.load::<PageOfUserComments>((self.id, page)).await?;
-        let total = total::<CountOfUserComments>(self.id);
-        let slice = slice.unwrap_or_default();
-        Ok(Some(
-            slice.connection(List::CommentsOfUser, total, |c| c.id),
-        ))
+        let page = PageArgs::new(first, after, last, before);
+        ctx.list(CommentList::ByUser(self.id), page).await
     }
 
     /// Private boards that the user may enter, by name.
@@ -136,20 +107,8 @@ impl User {
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Option<Direct<Connection<Board>>>> {
-        let page = PageArgs {
-            first,
-            after,
-            last,
-            before,
-        }
-        .page(List::Boards, ctx.app().config.limits.page)?;
-        let list = BoardList::GrantedTo(self.id);
-        let slice = ctx.load::<PageOfBoards>((list.clone(), page)).await?;
-        let total = total::<CountOfBoards>(list);
-        let slice = slice.unwrap_or_default();
-        Ok(Some(slice.connection(List::Boards, total, |board| {
-            board.name_key.clone()
-        })))
+        let page = PageArgs::new(first, after, last, before);
+        ctx.list(BoardList::GrantedTo(self.id), page).await
     }
 
     /// Devices that are signed in, latest use first.

@@ -1,21 +1,19 @@
 //! Lists of users.
 
-use std::collections::HashMap;
-
 use diesel::prelude::*;
 
 use crate::{
     access::{Actor, Role, SignedIn},
     accounts::User,
-    app::App,
-    connection::{COUNTED, Direction, Page, Slice},
+    connection::{COUNTED, Cursors, Direction},
     db::{
+        Conn,
         lists::{self, keyset},
         on,
         tables::users,
     },
-    error::{Error, Result},
-    loader::Batch,
+    error::Result,
+    list::{Asked, List},
 };
 
 /// What narrows the list of users down. Empty: everybody.
@@ -45,48 +43,55 @@ macro_rules! users_of {
     }};
 }
 
-/// Users by name.
-///
-/// # Errors
-/// `FORBIDDEN` for who asks for roles or bans without being an admin.
-pub async fn page(
-    app: &App,
-    actor: &SignedIn,
-    filter: UserFilter,
-    page: Page<String>,
-) -> Result<Slice<User>> {
-    if (filter.role.is_some() || filter.is_banned.is_some()) && !actor.is_admin() {
-        return Err(Error::Forbidden);
+/// A list of users, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UserList(UserFilter);
+
+impl UserList {
+    /// The list of `filter`, for `actor`.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` for users other than admins who ask for roles or bans.
+    pub fn new(actor: &SignedIn, filter: UserFilter) -> Result<Self> {
+        if filter.role.is_some() || filter.is_banned.is_some() {
+            actor.admin()?;
+        }
+        Ok(Self(filter))
     }
-    app.db
-        .read(move |conn| {
-            let found: Vec<User> = on!(conn, |c| {
-                let query = users_of!(DB, filter).select(User::as_select());
-                keyset!(query, page, Direction::Asc, users::name_key).load(c)
-            })?;
-            Ok(page.slice(found))
-        })
-        .await
 }
 
-/// How many users lists have, up to one more than is told. That the actor may ask has been seen to.
-pub struct CountOfUsers;
+impl List for UserList {
+    type Item = User;
+    type Key = String;
 
-impl Batch for CountOfUsers {
-    type Key = UserFilter;
-    type Value = i64;
+    fn cursors(&self) -> Cursors {
+        Cursors::Users
+    }
 
-    async fn load(app: &App, _: Actor, keys: Vec<UserFilter>) -> Result<HashMap<UserFilter, i64>> {
-        app.db
-            .read(move |conn| {
-                let counts = on!(conn, |c| {
-                    let queries = keys
-                        .iter()
-                        .map(|filter| users_of!(DB, filter).select(users::id).limit(COUNTED + 1));
-                    lists::count_each(c, queries.collect())
-                })?;
-                Ok(keys.into_iter().zip(counts).collect())
-            })
-            .await
+    fn direction(&self) -> Direction {
+        Direction::Asc
+    }
+
+    fn key(&self, user: &User) -> String {
+        user.name_key.clone()
+    }
+
+    fn read(conn: &mut Conn, _: &Actor, asked: &[Asked<Self>]) -> Result<Vec<Vec<User>>> {
+        Ok(on!(conn, |c| {
+            let queries = asked.iter().map(|(list, page)| {
+                let query = users_of!(DB, list.0).select(User::as_select());
+                keyset!(query, *page, list.direction(), users::name_key)
+            });
+            lists::load_each(c, queries.collect())
+        })?)
+    }
+
+    fn count(conn: &mut Conn, _: &Actor, lists: &[Self]) -> Result<Vec<i64>> {
+        Ok(on!(conn, |c| {
+            let queries = lists
+                .iter()
+                .map(|list| users_of!(DB, list.0).select(users::id).limit(COUNTED + 1));
+            lists::count_each(c, queries.collect())
+        })?)
     }
 }

@@ -5,10 +5,13 @@ mod page;
 
 use std::collections::HashMap;
 
-use diesel::{dsl::exists, prelude::*};
-use uuid::Uuid;
+use diesel::{
+    dsl::{auto_type, exists},
+    prelude::*,
+    sql_types::Bool,
+};
 
-pub use page::{BoardList, CountOfBoards, CountOfMembers, Member, PageOfBoards, PageOfMembers};
+pub use page::{BoardList, Member, Members};
 
 use super::{Board, BoardName};
 use crate::{
@@ -29,24 +32,22 @@ use crate::{
     loader::Batch,
 };
 
-/// The condition, on a query that has `boards`, that the user may enter the board. Admins enter all: leave it out.
-macro_rules! may_enter {
-    ($user:expr) => {
-        boards::is_available.and(
-            boards::is_visible.or(diesel::dsl::exists(
-                board_grants::table
-                    .filter(board_grants::board_id.eq(boards::id))
-                    .filter(board_grants::user_id.eq($user)),
-            )),
-        )
-    };
+/// The condition, on a query that has `boards`, that the actor may enter the board.
+pub fn may_enter(actor: &Actor) -> entered_by {
+    entered_by(actor.is_admin(), actor.id_or_nil())
 }
-pub(crate) use may_enter;
 
-/// Whose grants count: those of who is signed in, else those of nobody.
-#[must_use]
-pub fn grantee(actor: &Actor) -> UserId {
-    actor.id().unwrap_or_else(|| UserId::from_uuid(Uuid::nil()))
+/// [`may_enter`] for an admin or the user.
+#[auto_type]
+pub fn entered_by(is_admin: bool, user: UserId) -> _ {
+    let granted = exists(
+        board_grants::table
+            .filter(board_grants::board_id.eq(boards::id))
+            .filter(board_grants::user_id.eq(user)),
+    );
+    is_admin
+        .into_sql::<Bool>()
+        .or(boards::is_available.and(boards::is_visible.or(granted)))
 }
 
 /// Boards by id, of those that the actor may enter.
@@ -59,16 +60,11 @@ impl Batch for ReadableBoard {
     async fn load(app: &App, actor: Actor, ids: Vec<BoardId>) -> Result<HashMap<BoardId, Board>> {
         app.db
             .read(move |conn| {
-                let found: Vec<Board> = on!(conn, |c| {
-                    let mut query = boards::table
-                        .filter(lists::among(boards::id, ids))
-                        .select(Board::as_select())
-                        .into_boxed::<DB>();
-                    if !actor.is_admin() {
-                        query = query.filter(may_enter!(grantee(&actor)));
-                    }
-                    query.load(c)
-                })?;
+                let found: Vec<Board> = on!(conn, |c| boards::table
+                    .filter(lists::among(boards::id, ids))
+                    .filter(may_enter(&actor))
+                    .select(Board::as_select())
+                    .load(c))?;
                 Ok(found.into_iter().map(|board| (board.id, board)).collect())
             })
             .await
@@ -109,16 +105,11 @@ pub async fn readable(app: &App, actor: Actor, id: BoardId) -> Result<Board> {
 /// # Errors
 /// As [`readable`].
 pub fn enterable(conn: &mut Conn, actor: &Actor, id: BoardId) -> Result<Board> {
-    Ok(on!(conn, |c| {
-        let mut query = boards::table
-            .filter(boards::id.eq(id))
-            .select(Board::as_select())
-            .into_boxed::<DB>();
-        if !actor.is_admin() {
-            query = query.filter(may_enter!(grantee(actor)));
-        }
-        query.first(c)
-    })?)
+    Ok(on!(conn, |c| boards::table
+        .filter(boards::id.eq(id))
+        .filter(may_enter(actor))
+        .select(Board::as_select())
+        .first(c))?)
 }
 
 /// A board to be.

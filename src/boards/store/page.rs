@@ -1,32 +1,30 @@
-//! Lists of boards and of their members, for all lists of one level of a document at once.
-
-use std::collections::HashMap;
+//! Lists of boards and of their members.
 
 use diesel::{dsl::exists, prelude::*};
 
-use super::{grantee, may_enter};
+use super::may_enter;
 use crate::{
     access::Actor,
     accounts::User,
-    app::App,
     boards::Board,
     clock::Timestamp,
-    connection::{COUNTED, Direction, Page, Slice},
+    connection::{COUNTED, Cursors, Direction},
     db::{
+        Conn,
         lists::{self, keyset, keyset_of_two},
         on,
         tables::{board_grants, boards, users},
     },
     error::Result,
     ids::{BoardId, UserId},
-    loader::Batch,
+    list::{Asked, List},
 };
 
 /// A list of boards, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum BoardList {
     /// Boards that the actor may enter.
-    Enterable {
+    Readable {
         /// Begins the name's key; see [`crate::text::prefix`].
         name_prefix: Option<String>,
     },
@@ -39,10 +37,8 @@ macro_rules! boards_of {
     ($db:ty, $actor:expr, $list:expr) => {{
         let mut query = boards::table.into_boxed::<$db>();
         match $list {
-            BoardList::Enterable { name_prefix } => {
-                if !$actor.is_admin() {
-                    query = query.filter(may_enter!(grantee(&$actor)));
-                }
+            BoardList::Readable { name_prefix } => {
+                query = query.filter(may_enter($actor));
                 if let Some(prefix) = name_prefix {
                     let end = format!("{prefix}\u{10ffff}");
                     query = query.filter(boards::name_key.between(prefix, end));
@@ -61,128 +57,92 @@ macro_rules! boards_of {
     }};
 }
 
-/// Pages of lists of boards.
-pub struct PageOfBoards;
+impl List for BoardList {
+    type Item = Board;
+    type Key = String;
 
-impl Batch for PageOfBoards {
-    type Key = (BoardList, Page<String>);
-    type Value = Slice<Board>;
-
-    async fn load(
-        app: &App,
-        actor: Actor,
-        keys: Vec<Self::Key>,
-    ) -> Result<HashMap<Self::Key, Slice<Board>>> {
-        app.db
-            .read(move |conn| {
-                let found: Vec<Vec<Board>> = on!(conn, |c| {
-                    let queries = keys.iter().map(|(list, page)| {
-                        let query = boards_of!(DB, actor, list).select(Board::as_select());
-                        keyset!(query, *page, Direction::Asc, boards::name_key)
-                    });
-                    lists::load_each(c, queries.collect())
-                })?;
-                let slices = keys.into_iter().zip(found).map(|((list, page), found)| {
-                    let slice = page.ordered_slice(found, Direction::Asc, |b| b.name_key.clone());
-                    ((list, page), slice)
-                });
-                Ok(slices.collect())
-            })
-            .await
+    fn cursors(&self) -> Cursors {
+        Cursors::Boards
     }
-}
 
-/// How many boards lists have, up to one more than is told.
-pub struct CountOfBoards;
+    fn direction(&self) -> Direction {
+        Direction::Asc
+    }
 
-impl Batch for CountOfBoards {
-    type Key = BoardList;
-    type Value = i64;
+    fn key(&self, board: &Board) -> String {
+        board.name_key.clone()
+    }
 
-    async fn load(
-        app: &App,
-        actor: Actor,
-        keys: Vec<BoardList>,
-    ) -> Result<HashMap<BoardList, i64>> {
-        app.db
-            .read(move |conn| {
-                let counts = on!(conn, |c| {
-                    let queries = keys.iter().map(|list| {
-                        boards_of!(DB, actor, list)
-                            .select(boards::id)
-                            .limit(COUNTED + 1)
-                    });
-                    lists::count_each(c, queries.collect())
-                })?;
-                Ok(keys.into_iter().zip(counts).collect())
-            })
-            .await
+    fn read(conn: &mut Conn, actor: &Actor, asked: &[Asked<Self>]) -> Result<Vec<Vec<Board>>> {
+        Ok(on!(conn, |c| {
+            let queries = asked.iter().map(|(list, page)| {
+                let query = boards_of!(DB, actor, list).select(Board::as_select());
+                keyset!(query, *page, list.direction(), boards::name_key)
+            });
+            lists::load_each(c, queries.collect())
+        })?)
+    }
+
+    fn count(conn: &mut Conn, actor: &Actor, lists: &[Self]) -> Result<Vec<i64>> {
+        Ok(on!(conn, |c| {
+            let queries = lists.iter().map(|list| {
+                boards_of!(DB, actor, list)
+                    .select(boards::id)
+                    .limit(COUNTED + 1)
+            });
+            lists::count_each(c, queries.collect())
+        })?)
     }
 }
 
 /// A user with a grant, and since when.
 pub type Member = (User, Timestamp);
 
-/// Pages of the users with a grant for boards, oldest grant first.
-pub struct PageOfMembers;
+/// Users with a grant for a board, oldest grant first. That the actor may know of them has been seen to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Members(pub BoardId);
 
-impl Batch for PageOfMembers {
-    type Key = (BoardId, Page<(Timestamp, UserId)>);
-    type Value = Slice<Member>;
+impl List for Members {
+    type Item = Member;
+    type Key = (Timestamp, UserId);
 
-    async fn load(
-        app: &App,
-        _: Actor,
-        keys: Vec<Self::Key>,
-    ) -> Result<HashMap<Self::Key, Slice<Member>>> {
-        use board_grants::{board_id, granted_at, user_id};
-        app.db
-            .read(move |conn| {
-                let found: Vec<Vec<Member>> = on!(conn, |c| {
-                    let queries = keys.iter().map(|(board, page)| {
-                        let query = board_grants::table
-                            .inner_join(users::table)
-                            .filter(board_id.eq(*board))
-                            .select((User::as_select(), granted_at))
-                            .into_boxed::<DB>();
-                        keyset_of_two!(query, *page, Direction::Asc, (granted_at, user_id))
-                    });
-                    lists::load_each(c, queries.collect())
-                })?;
-                let slices = keys.into_iter().zip(found).map(|((board, page), found)| {
-                    let slice = page.ordered_slice(found, Direction::Asc, |(user, granted)| {
-                        (*granted, user.id)
-                    });
-                    ((board, page), slice)
-                });
-                Ok(slices.collect())
-            })
-            .await
+    fn cursors(&self) -> Cursors {
+        Cursors::BoardMembers
     }
-}
 
-/// How many users have a grant for boards, up to one more than is told.
-pub struct CountOfMembers;
+    fn direction(&self) -> Direction {
+        Direction::Asc
+    }
 
-impl Batch for CountOfMembers {
-    type Key = BoardId;
-    type Value = i64;
+    fn key(&self, (user, granted_at): &Member) -> (Timestamp, UserId) {
+        (*granted_at, user.id)
+    }
 
-    async fn load(app: &App, _: Actor, keys: Vec<BoardId>) -> Result<HashMap<BoardId, i64>> {
-        app.db
-            .read(move |conn| {
-                let counts = on!(conn, |c| {
-                    let queries = keys.iter().map(|board| {
-                        board_grants::table
-                            .filter(board_grants::board_id.eq(*board))
-                            .select(board_grants::user_id)
-                            .limit(COUNTED + 1)
-                            .into_boxed::<DB>()
-                    });
-                    lists::count_each(c, queries.collect())
-                })?;
-                Ok(keys.into_iter().zip(counts).collect())
-            })
-            .await
+    fn read(conn: &mut Conn, _: &Actor, asked: &[Asked<Self>]) -> Result<Vec<Vec<Member>>> {
+        use board_grants::{board_id, granted_at, user_id};
+        Ok(on!(conn, |c| {
+            let queries = asked.iter().map(|(list, page)| {
+                let query = board_grants::table
+                    .inner_join(users::table)
+                    .filter(board_id.eq(list.0))
+                    .select((User::as_select(), granted_at))
+                    .into_boxed::<DB>();
+                keyset_of_two!(query, *page, list.direction(), (granted_at, user_id))
+            });
+            lists::load_each(c, queries.collect())
+        })?)
+    }
+
+    fn count(conn: &mut Conn, _: &Actor, lists: &[Self]) -> Result<Vec<i64>> {
+        Ok(on!(conn, |c| {
+            let queries = lists.iter().map(|list| {
+                board_grants::table
+                    .filter(board_grants::board_id.eq(list.0))
+                    .select(board_grants::user_id)
+                    .limit(COUNTED + 1)
+                    .into_boxed::<DB>()
+            });
+            lists::count_each(c, queries.collect())
+        })?)
     }
 }

@@ -5,37 +5,55 @@ mod page;
 
 use std::collections::HashMap;
 
-use diesel::prelude::*;
+use diesel::{dsl::auto_type, prelude::*, sql_types::Bool};
 
-pub use page::{CountOfPostComments, CountOfUserComments, PageOfPostComments, PageOfUserComments};
+pub use page::CommentList;
 
 use super::Comment;
 use crate::{
     access::{Actor, SignedIn},
     app::App,
-    boards::store::{grantee, may_enter},
     bus::Topic,
     db::{
         Conn,
         dialect::{self, Lockable},
         lists, on,
-        tables::{board_grants, boards, comments, posts},
+        tables::{boards, comments, posts},
     },
     error::{Error, Result},
-    ids::{CommentId, PostId},
+    ids::{CommentId, PostId, UserId},
     loader::Batch,
-    posts::store::{self as posts_store, not_hidden_post},
+    posts::store as posts_store,
 };
 
-/// The condition, on a query that has `comments`, that the comment is not hidden from the user.
-macro_rules! not_hidden_comment {
-    ($user:expr) => {
-        comments::is_visible.or(comments::author_id
-            .is_not_null()
-            .and(comments::author_id.assume_not_null().eq($user)))
-    };
+/// The condition, on a query that has `comments`, that the comment is not hidden from the actor.
+fn is_shown(actor: &Actor) -> shown_to {
+    shown_to(actor.is_admin(), actor.id_or_nil())
 }
-pub(crate) use not_hidden_comment;
+
+#[auto_type]
+fn shown_to(is_admin: bool, user: UserId) -> _ {
+    let own = comments::author_id
+        .is_not_null()
+        .and(comments::author_id.assume_not_null().eq(user));
+    is_admin.into_sql::<Bool>().or(comments::is_visible.or(own))
+}
+
+/// The condition, on a query that has `comments`, that the actor may read the comment's post. Asked of each comment, not
+/// joined, as in lists of posts.
+fn stands_on_readable_post(actor: &Actor) -> on_post_read_by {
+    on_post_read_by(actor.is_admin(), actor.id_or_nil())
+}
+
+#[auto_type]
+fn on_post_read_by(is_admin: bool, user: UserId) -> _ {
+    let is_read: posts_store::read_by = posts_store::read_by(is_admin, user);
+    posts::table
+        .inner_join(boards::table)
+        .filter(posts::id.eq(comments::post_id))
+        .select(is_read)
+        .single_value()
+}
 
 /// Comments by id, of those that the actor may read.
 pub struct ReadableComment;
@@ -76,21 +94,12 @@ pub async fn readable(app: &App, actor: Actor, id: CommentId) -> Result<Comment>
 }
 
 fn readable_in(conn: &mut Conn, actor: &Actor, ids: &[CommentId]) -> Result<Vec<Comment>> {
-    Ok(on!(conn, |c| {
-        let mut query = comments::table
-            .inner_join(posts::table.inner_join(boards::table))
-            .filter(lists::among(comments::id, ids.iter().copied()))
-            .select(Comment::as_select())
-            .into_boxed::<DB>();
-        if !actor.is_admin() {
-            let user = grantee(actor);
-            query = query
-                .filter(may_enter!(user))
-                .filter(not_hidden_post!(user))
-                .filter(not_hidden_comment!(user));
-        }
-        query.load(c)
-    })?)
+    Ok(on!(conn, |c| comments::table
+        .filter(lists::among(comments::id, ids.iter().copied()))
+        .filter(stands_on_readable_post(actor))
+        .filter(is_shown(actor))
+        .select(Comment::as_select())
+        .load(c))?)
 }
 
 /// A comment to be.

@@ -8,37 +8,53 @@ mod write;
 
 use std::collections::HashMap;
 
-use diesel::{prelude::*, sql_types::Bool};
+use diesel::{dsl::auto_type, prelude::*, sql_types::Bool};
 
-pub use page::{CountOfPosts, PageOfPosts};
 pub use write::{NewPost, PostChanges, WholePost, delete, insert, insert_many, update};
 
 use super::Post;
 use crate::{
     access::Actor,
     app::App,
-    boards::store::{grantee, may_enter},
+    boards::store as boards_store,
     budget,
     db::{
         Conn,
         dialect::{self, Lockable},
         lists, on,
-        tables::{board_grants, boards, posts},
+        tables::{boards, posts},
     },
     error::{Error, Result},
-    ids::{BoardId, PostId},
+    ids::{BoardId, PostId, UserId},
     loader::Batch,
 };
 
-/// The condition, on a query that has `posts`, that the post is not hidden from the user.
-macro_rules! not_hidden_post {
-    ($user:expr) => {
-        posts::is_visible.or(posts::author_id
-            .is_not_null()
-            .and(posts::author_id.assume_not_null().eq($user)))
-    };
+/// The condition, on a query that has `posts` and their `boards`, that the actor may read the post.
+pub fn may_read(actor: &Actor) -> read_by {
+    read_by(actor.is_admin(), actor.id_or_nil())
 }
-pub(crate) use not_hidden_post;
+
+/// [`may_read`] for an admin or the user.
+#[auto_type]
+pub fn read_by(is_admin: bool, user: UserId) -> _ {
+    let entered: boards_store::entered_by = boards_store::entered_by(is_admin, user);
+    let shown: shown_to = shown_to(is_admin, user);
+    entered.and(shown)
+}
+
+/// The condition, on a query that has `posts`, that the post is not hidden from the actor.
+fn is_shown(actor: &Actor) -> shown_to {
+    shown_to(actor.is_admin(), actor.id_or_nil())
+}
+
+/// [`is_shown`] for an admin or the user.
+#[auto_type]
+pub fn shown_to(is_admin: bool, user: UserId) -> _ {
+    let own = posts::author_id
+        .is_not_null()
+        .and(posts::author_id.assume_not_null().eq(user));
+    is_admin.into_sql::<Bool>().or(posts::is_visible.or(own))
+}
 
 /// Posts by id, of those that the actor may read.
 pub struct ReadablePost;
@@ -50,20 +66,12 @@ impl Batch for ReadablePost {
     async fn load(app: &App, actor: Actor, ids: Vec<PostId>) -> Result<HashMap<PostId, Post>> {
         app.db
             .read(move |conn| {
-                let found: Vec<Post> = on!(conn, |c| {
-                    let mut query = posts::table
-                        .inner_join(boards::table)
-                        .filter(lists::among(posts::id, ids))
-                        .select(Post::as_select())
-                        .into_boxed::<DB>();
-                    if !actor.is_admin() {
-                        let user = grantee(&actor);
-                        query = query
-                            .filter(may_enter!(user))
-                            .filter(not_hidden_post!(user));
-                    }
-                    query.load(c)
-                })?;
+                let found: Vec<Post> = on!(conn, |c| posts::table
+                    .inner_join(boards::table)
+                    .filter(lists::among(posts::id, ids))
+                    .filter(may_read(&actor))
+                    .select(Post::as_select())
+                    .load(c))?;
                 Ok(found.into_iter().map(|post| (post.id, post)).collect())
             })
             .await
@@ -137,12 +145,8 @@ impl Batch for LastPostOfBoard {
             .read(move |conn| {
                 // One look into the index of each board, all in one statement.
                 let newest: Vec<Option<PostId>> = on!(conn, |c| {
-                    let may_read = actor
-                        .is_admin()
-                        .into_sql::<Bool>()
-                        .or(not_hidden_post!(grantee(&actor)));
                     let of_board = posts::table
-                        .filter(posts::board_id.eq(boards::id).and(may_read))
+                        .filter(posts::board_id.eq(boards::id).and(is_shown(&actor)))
                         .order(posts::id.desc())
                         .select(posts::id)
                         .limit(1);
@@ -178,20 +182,12 @@ pub async fn readable(app: &App, actor: Actor, id: PostId) -> Result<Post> {
 /// # Errors
 /// As [`readable`].
 pub fn readable_in(conn: &mut Conn, actor: &Actor, id: PostId) -> Result<Post> {
-    Ok(on!(conn, |c| {
-        let mut query = posts::table
-            .inner_join(boards::table)
-            .filter(posts::id.eq(id))
-            .select(Post::as_select())
-            .into_boxed::<DB>();
-        if !actor.is_admin() {
-            let user = grantee(actor);
-            query = query
-                .filter(may_enter!(user))
-                .filter(not_hidden_post!(user));
-        }
-        query.first(c)
-    })?)
+    Ok(on!(conn, |c| posts::table
+        .inner_join(boards::table)
+        .filter(posts::id.eq(id))
+        .filter(may_read(actor))
+        .select(Post::as_select())
+        .first(c))?)
 }
 
 /// Adds `change` to the number of visible comments, and holds the post's row until the transaction ends.

@@ -1,27 +1,26 @@
-//! Lists of posts: their pages and how many there are, for all lists of one level of a document at once.
+//! Lists of posts.
 
 use std::collections::{HashMap, HashSet};
 
 use diesel::{prelude::*, sql_types::Bool};
 
-use super::not_hidden_post;
+use super::is_shown;
 use crate::{
     access::Actor,
-    app::App,
-    boards::store::{grantee, may_enter},
-    connection::{COUNTED, Direction, Page, Slice},
+    boards::store as boards_store,
+    connection::{COUNTED, Cursors, Direction, Page},
     db::{
         Conn,
         lists::{self, keyset, keyset_of_two},
         on, search,
-        tables::{board_grants, boards, posts},
+        tables::{boards, posts},
     },
     error::Result,
     ids::PostId,
-    loader::Batch,
+    list::{Asked, List},
     posts::{
         Post,
-        list::{BEST, Ordered, Place, PostList, PostOrderField},
+        list::{BEST, Ordered, PostKey, PostList, PostOrder, PostOrderField},
     },
     terms::Search,
 };
@@ -36,12 +35,11 @@ macro_rules! posts_of {
             Some(words) => query.filter(search::found_by(words)),
         };
         if !$actor.is_admin() {
-            let user = grantee(&$actor);
             // Asked of each post, not joined: MariaDB would begin with the boards and sort all of their posts.
             let of_post = boards::table.filter(boards::id.eq(posts::board_id));
             query = query
-                .filter(of_post.select(may_enter!(user)).single_value())
-                .filter(not_hidden_post!(user));
+                .filter(of_post.select(boards_store::may_enter($actor)).single_value())
+                .filter(is_shown($actor));
         }
         if let Some(board) = $list.board {
             query = query.filter(posts::board_id.eq(board));
@@ -53,125 +51,157 @@ macro_rules! posts_of {
     }};
 }
 
-/// Pages of lists, of posts that the actor may read.
-pub struct PageOfPosts;
+impl List for PostList {
+    type Item = Post;
+    type Key = PostKey;
 
-impl Batch for PageOfPosts {
-    type Key = Key;
-    type Value = Slice<Post>;
-
-    async fn load(app: &App, actor: Actor, keys: Vec<Key>) -> Result<HashMap<Key, Slice<Post>>> {
-        app.db
-            .read(move |conn| {
-                let (ranked, ordered) = keys
-                    .into_iter()
-                    .partition(|(list, _)| matches!(list.ordered(), Ordered::ByRank(_)));
-                let mut slices = HashMap::new();
-                slices.extend(in_order(conn, actor, ordered)?);
-                slices.extend(by_rank(conn, actor, ranked)?);
-                Ok(slices)
-            })
-            .await
+    /// Those of a rank are good for their search only.
+    fn cursors(&self) -> Cursors {
+        let PostOrder { field, direction } = match self.ordered() {
+            Ordered::By(order) => order,
+            Ordered::ByRank(search) => return Cursors::Posts(search.number() | 1 << 63),
+        };
+        let field = match field {
+            PostOrderField::CreatedAt => 0,
+            PostOrderField::UpdatedAt => 2,
+            PostOrderField::Views => 4,
+            PostOrderField::Likes => 6,
+            PostOrderField::Comments => 8,
+        };
+        Cursors::Posts(field + u64::from(direction == Direction::Asc))
     }
-}
 
-type Key = (PostList, Page<Place>);
-type Slices = Vec<(Key, Slice<Post>)>;
+    fn key(&self, post: &Post) -> PostKey {
+        let order = match self.ordered() {
+            Ordered::By(order) => order,
+            Ordered::ByRank(search) => return (search.matches(&post.title).into(), post.id),
+        };
+        let value = match order.field {
+            // Ids begin with the time of their making.
+            PostOrderField::CreatedAt => 0,
+            PostOrderField::UpdatedAt => post.updated_at.unwrap_or(post.created_at).micros(),
+            PostOrderField::Views => post.view_count.into(),
+            PostOrderField::Likes => post.like_count.into(),
+            PostOrderField::Comments => post.comment_count.into(),
+        };
+        (value, post.id)
+    }
 
-fn in_order(conn: &mut Conn, actor: Actor, keys: Vec<Key>) -> Result<Slices> {
-    let orders = keys.into_iter().filter_map(|key| match key.0.ordered() {
-        Ordered::By(order) => Some((order, key)),
-        Ordered::ByRank(_) => None,
-    });
-    let keys: Vec<_> = orders.collect();
-    let found: Vec<Vec<Post>> = on!(conn, |c| {
-        let queries = keys.iter().map(|(order, (list, page))| {
-            let query = posts_of!(DB, actor, list, Search::anywhere).select(Post::as_select());
-            let way = order.direction;
-            match order.field {
-                PostOrderField::CreatedAt => {
-                    keyset!(query, page.by(|(_, id)| *id), way, posts::id)
-                }
-                PostOrderField::UpdatedAt => {
-                    keyset_of_two!(query, *page, way, (posts::changed_at, posts::id))
-                }
-                PostOrderField::Views => {
-                    keyset_of_two!(query, *page, way, (posts::view_count, posts::id))
-                }
-                PostOrderField::Likes => {
-                    keyset_of_two!(query, *page, way, (posts::like_count, posts::id))
-                }
-                PostOrderField::Comments => {
-                    keyset_of_two!(query, *page, way, (posts::comment_count, posts::id))
+    fn direction(&self) -> Direction {
+        match self.ordered() {
+            Ordered::By(order) => order.direction,
+            Ordered::ByRank(_) => Direction::Desc,
+        }
+    }
+
+    fn read(conn: &mut Conn, actor: &Actor, asked: &[Asked<Self>]) -> Result<Vec<Vec<Post>>> {
+        let mut found: Vec<Vec<Post>> = vec![Vec::new(); asked.len()];
+        let (ranked, ordered): (Vec<usize>, Vec<usize>) =
+            (0..asked.len()).partition(|n| matches!(asked[*n].0.ordered(), Ordered::ByRank(_)));
+        for (which, read) in [(ordered, in_order as Reading), (ranked, by_rank)] {
+            let part: Vec<_> = which.iter().map(|n| &asked[*n]).collect();
+            if !part.is_empty() {
+                for (n, posts) in which.into_iter().zip(read(conn, actor, &part)?) {
+                    found[n] = posts;
                 }
             }
-        });
-        lists::load_each(c, queries.collect())
-    })?;
-    let slices = keys.into_iter().zip(found).map(|((order, key), found)| {
-        let (list, page) = &key;
-        let slice = page.ordered_slice(found, order.direction, |post| list.place(post));
-        (key, slice)
-    });
-    Ok(slices.collect())
+        }
+        Ok(found)
+    }
+
+    fn count(conn: &mut Conn, actor: &Actor, lists: &[Self]) -> Result<Vec<i64>> {
+        Ok(on!(conn, |c| {
+            let queries = lists.iter().map(|list| {
+                let most = match list.ordered() {
+                    Ordered::By(_) => COUNTED + 1,
+                    Ordered::ByRank(_) => BEST as i64,
+                };
+                posts_of!(DB, actor, list, Search::anywhere)
+                    .select(posts::id)
+                    .limit(most)
+            });
+            lists::count_each(c, queries.collect())
+        })?)
+    }
 }
 
-fn by_rank(conn: &mut Conn, actor: Actor, keys: Vec<Key>) -> Result<Slices> {
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let in_title = newest(conn, actor, &keys, Search::in_title)?;
-    let anywhere = newest(conn, actor, &keys, Search::anywhere)?;
-    let places: Vec<Slice<Place>> = keys
+type Reading = fn(&mut Conn, &Actor, &[&Asked<PostList>]) -> Result<Vec<Vec<Post>>>;
+
+fn in_order(conn: &mut Conn, actor: &Actor, asked: &[&Asked<PostList>]) -> Result<Vec<Vec<Post>>> {
+    Ok(on!(conn, |c| {
+        let queries = asked.iter().filter_map(|(list, page)| {
+            let Ordered::By(PostOrder { field, direction }) = list.ordered() else {
+                return None;
+            };
+            let query = posts_of!(DB, actor, list, Search::anywhere).select(Post::as_select());
+            Some(match field {
+                PostOrderField::CreatedAt => {
+                    keyset!(query, page.by(|(_, id)| *id), direction, posts::id)
+                }
+                PostOrderField::UpdatedAt => {
+                    keyset_of_two!(query, *page, direction, (posts::changed_at, posts::id))
+                }
+                PostOrderField::Views => {
+                    keyset_of_two!(query, *page, direction, (posts::view_count, posts::id))
+                }
+                PostOrderField::Likes => {
+                    keyset_of_two!(query, *page, direction, (posts::like_count, posts::id))
+                }
+                PostOrderField::Comments => {
+                    keyset_of_two!(query, *page, direction, (posts::comment_count, posts::id))
+                }
+            })
+        });
+        lists::load_each(c, queries.collect())
+    })?)
+}
+
+fn by_rank(conn: &mut Conn, actor: &Actor, asked: &[&Asked<PostList>]) -> Result<Vec<Vec<Post>>> {
+    let in_title = newest(conn, actor, asked, Search::in_title)?;
+    let anywhere = newest(conn, actor, asked, Search::anywhere)?;
+    let pages: Vec<Vec<PostId>> = asked
         .iter()
         .zip(in_title.into_iter().zip(anywhere))
-        .map(|((_, page), (in_title, anywhere))| {
-            let is_other: HashSet<PostId> = in_title.iter().copied().collect();
-            let others = anywhere.into_iter().filter(|id| !is_other.contains(id));
-            let best = in_title
-                .iter()
-                .map(|id| (1, *id))
-                .chain(others.map(|id| (0, id)));
-            let (above, below) = page.bounds(Direction::Desc);
-            let asked = best.take(BEST).filter(|place| {
-                above.is_none_or(|above| *place > above) && below.is_none_or(|below| *place < below)
-            });
-            page.ordered_slice(asked.collect(), Direction::Desc, |place| *place)
-        })
+        .map(|((_, page), (in_title, anywhere))| best_of(page, &in_title, anywhere))
         .collect();
-    let ids: HashSet<PostId> = places
-        .iter()
-        .flat_map(|s| s.items.iter().map(|p| p.1))
-        .collect();
+    let ids: HashSet<PostId> = pages.iter().flatten().copied().collect();
     let found: Vec<Post> = on!(conn, |c| posts::table
         .filter(lists::among(posts::id, ids))
         .select(Post::as_select())
         .load(c))?;
     let found: HashMap<PostId, Post> = found.into_iter().map(|post| (post.id, post)).collect();
-    let slices = keys.into_iter().zip(places).map(|(key, places)| {
-        let posts = places
-            .items
-            .iter()
-            .filter_map(|(_, id)| found.get(id).cloned());
-        let slice = Slice {
-            items: posts.collect(),
-            has_previous: places.has_previous,
-            has_next: places.has_next,
-        };
-        (key, slice)
-    });
-    Ok(slices.collect())
+    let found = |ids: Vec<PostId>| ids.iter().filter_map(|id| found.get(id).cloned()).collect();
+    Ok(pages.into_iter().map(found).collect())
+}
+
+/// What a page has of the best posts of a search, of which those that are found by their titles come first.
+fn best_of(page: &Page<PostKey>, in_title: &[PostId], anywhere: Vec<PostId>) -> Vec<PostId> {
+    let is_in_title: HashSet<&PostId> = in_title.iter().collect();
+    let others = anywhere.into_iter().filter(|id| !is_in_title.contains(id));
+    let (above, below) = page.bounds(Direction::Desc);
+    let best = in_title.iter().map(|id| (1, *id));
+    let mut asked: Vec<PostKey> = best
+        .chain(others.map(|id| (0, id)))
+        .take(BEST)
+        .filter(|key| above.is_none_or(|above| *key > above))
+        .filter(|key| below.is_none_or(|below| *key < below))
+        .collect();
+    if page.backwards {
+        asked.reverse();
+    }
+    asked.truncate(page.limit + 1);
+    asked.into_iter().map(|(_, id)| id).collect()
 }
 
 /// The newest posts, as many as rank, that are found by `words` of each list's search.
 fn newest(
     conn: &mut Conn,
-    actor: Actor,
-    keys: &[Key],
+    actor: &Actor,
+    asked: &[&Asked<PostList>],
     words: fn(&Search) -> Vec<String>,
 ) -> Result<Vec<Vec<PostId>>> {
     let mut found: Vec<Vec<PostId>> = on!(conn, |c| {
-        let queries = keys.iter().map(|(list, _)| {
+        let queries = asked.iter().map(|(list, _)| {
             posts_of!(DB, actor, list, words)
                 .select(posts::id)
                 .order(posts::id.desc())
@@ -183,32 +213,4 @@ fn newest(
         ids.sort_unstable_by(|one, other| other.cmp(one));
     }
     Ok(found)
-}
-
-/// How many posts lists have that the actor may read, up to one more than is told.
-pub struct CountOfPosts;
-
-impl Batch for CountOfPosts {
-    type Key = PostList;
-    type Value = i64;
-
-    async fn load(app: &App, actor: Actor, keys: Vec<PostList>) -> Result<HashMap<PostList, i64>> {
-        app.db
-            .read(move |conn| {
-                let counts = on!(conn, |c| {
-                    let queries = keys.iter().map(|list| {
-                        let most = match list.ordered() {
-                            Ordered::By(_) => COUNTED + 1,
-                            Ordered::ByRank(_) => BEST as i64,
-                        };
-                        posts_of!(DB, actor, list, Search::anywhere)
-                            .select(posts::id)
-                            .limit(most)
-                    });
-                    lists::count_each(c, queries.collect())
-                })?;
-                Ok(keys.into_iter().zip(counts).collect())
-            })
-            .await
-    }
 }
