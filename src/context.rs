@@ -19,6 +19,9 @@ use crate::{
     loader::{Batch, Loaders},
 };
 
+/// What a resolver answers a list with.
+pub type Listed<C> = Result<Option<Direct<C>>>;
+
 /// What a resolver takes from its context.
 pub trait ContextExt<'a> {
     /// The ports.
@@ -49,7 +52,7 @@ pub trait ContextExt<'a> {
         &self,
         list: L,
         args: PageArgs,
-    ) -> impl Future<Output = Result<Option<Direct<Connection<L::Item>>>>> + Send {
+    ) -> impl Future<Output = Listed<Connection<L::Item>>> + Send {
         self.list_with(list, args, |cursor, item| Edge::new(cursor, Direct(item)))
     }
     /// As [`ContextExt::list`], with edges that `edge` makes of a cursor and an item.
@@ -61,7 +64,7 @@ pub trait ContextExt<'a> {
         list: L,
         args: PageArgs,
         edge: impl Fn(String, L::Item) -> ConnectionEdge<N, EdgeName, Extra> + Send,
-    ) -> impl Future<Output = Result<Option<Direct<Connection<N, Name, EdgeName, Extra>>>>> + Send
+    ) -> impl Future<Output = Listed<Connection<N, Name, EdgeName, Extra>>> + Send
     where
         N: ObjectType,
         Name: ConnectionNameType,
@@ -112,7 +115,7 @@ impl<'a> ContextExt<'a> for Context<'a> {
         list: L,
         args: PageArgs,
         edge: impl Fn(String, L::Item) -> ConnectionEdge<N, EdgeName, Extra> + Send,
-    ) -> Result<Option<Direct<Connection<N, Name, EdgeName, Extra>>>>
+    ) -> Listed<Connection<N, Name, EdgeName, Extra>>
     where
         N: ObjectType,
         Name: ConnectionNameType,

@@ -9,8 +9,12 @@ use std::{
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, error::ErrorKind};
 use madang::{
-    access::Role,
-    accounts::{Email, Name, passwords::Password, store::users},
+    access::{Operator, Role},
+    accounts::{
+        Email, Name,
+        passwords::Password,
+        store::users::{self, NewUser},
+    },
     app::App,
     clock::Clock,
     config::{Config, Fault},
@@ -199,8 +203,13 @@ async fn create_admin(
         Password::parse(password, name, email).map_err(|rule| unfit("password", rule))?;
     let name = Name::parse(name).map_err(|rule| unfit("name", rule))?;
     let email = Email::parse(email).map_err(|rule| unfit("email", rule))?;
+    let new = NewUser {
+        name,
+        email,
+        password,
+    };
     let app = App::open(config, Clock::system()).await?;
-    match users::insert(&app, name, email, password, Role::Admin).await {
+    match users::insert(&app, Operator, new, Role::Admin).await {
         Ok(user) => {
             println!("{} is an admin now, with the id {}.", user.name, user.id);
             Ok(())

@@ -14,7 +14,7 @@ use crate::{
     accounts::User,
     clock::Timestamp,
     connection::{Connection, PageArgs},
-    context::ContextExt,
+    context::{ContextExt, Listed},
     direct::Direct,
     error::{Error, Result},
     ids::BoardId,
@@ -66,7 +66,7 @@ impl Board {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Direct<BoardMemberConnection>>> {
+    ) -> Listed<BoardMemberConnection> {
         let page = PageArgs::new(first, after, last, before);
         let edge = |cursor, (user, granted_at)| {
             Edge::with_additional_fields(cursor, Direct(user), Grant { granted_at })
@@ -117,7 +117,7 @@ impl Board {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Direct<Connection<Post>>>> {
+    ) -> Listed<Connection<Post>> {
         let search = search.map_or(Ok(None), |text| Search::parse(&text));
         let list = PostList {
             board: Some(self.id),
@@ -186,7 +186,7 @@ impl BoardQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Direct<Connection<Board>>>> {
+    ) -> Listed<Connection<Board>> {
         let page = PageArgs::new(first, after, last, before);
         let list = BoardList::Readable {
             name_prefix: input::search(search)?,
@@ -281,6 +281,7 @@ impl BoardMutation {
         let (is_visible, is_available) = (input.is_visible, input.is_available);
         let board = store::insert(
             app,
+            &ctx.act(ctx.admin()?),
             NewBoard {
                 name,
                 information,
@@ -314,7 +315,8 @@ impl BoardMutation {
             add_members: violations.ids("addMemberIds", input.add_member_ids, most)?,
             remove_members: violations.ids("removeMemberIds", input.remove_member_ids, most)?,
         };
-        let board = store::update(app, violations.finish(id)?, changes).await?;
+        let board =
+            store::update(app, &ctx.act(ctx.admin()?), violations.finish(id)?, changes).await?;
         Ok(Some(UpdateBoardPayload { board }))
     }
 
@@ -326,7 +328,7 @@ impl BoardMutation {
         #[graphql(desc = "Which board.")] input: DeleteBoardInput,
     ) -> Result<Option<DeleteBoardPayload>> {
         let id = input::id("id", &input.id)?;
-        store::delete(ctx.app(), id).await?;
+        store::delete(ctx.app(), &ctx.act(ctx.admin()?), id).await?;
         Ok(Some(DeleteBoardPayload {
             deleted_board_id: id.into(),
         }))

@@ -201,7 +201,7 @@ impl CommentMutation {
         #[graphql(desc = "Which comment.")] input: DeleteCommentInput,
     ) -> Result<Option<DeleteCommentPayload>> {
         let id = input::id("id", &input.id)?;
-        store::delete(ctx.app(), &ctx.signed_in()?, id).await?;
+        store::delete(ctx.app(), &ctx.act(ctx.signed_in()?), id).await?;
         Ok(Some(DeleteCommentPayload {
             deleted_comment_id: id.into(),
         }))

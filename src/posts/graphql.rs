@@ -24,7 +24,7 @@ use crate::{
     clock::Timestamp,
     comments::{Comment, store::CommentList},
     connection::{Connection, PageArgs},
-    context::{ContextExt, owned_by},
+    context::{ContextExt, Listed, owned_by},
     direct::Direct,
     error::{Error, Result},
     ids::{BoardId, PostId, UserId},
@@ -117,7 +117,7 @@ impl Post {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Direct<Connection<Comment>>>> {
+    ) -> Listed<Connection<Comment>> {
         let page = PageArgs::new(first, after, last, before);
         ctx.list(CommentList::OfPost(self.id), page).await
     }
@@ -165,7 +165,7 @@ impl PostQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Direct<Connection<Post>>>> {
+    ) -> Listed<Connection<Post>> {
         let mut violations = Violations::default();
         let board = board_id.map(|id| BoardId::parse(&id)).transpose();
         let author = author_id.map(|id| UserId::parse(&id)).transpose();
@@ -325,7 +325,7 @@ impl PostMutation {
         #[graphql(desc = "Which post.")] input: DeletePostInput,
     ) -> Result<Option<DeletePostPayload>> {
         let id = input::id("id", &input.id)?;
-        store::delete(ctx.app(), &ctx.signed_in()?, id).await?;
+        store::delete(ctx.app(), &ctx.act(ctx.signed_in()?), id).await?;
         Ok(Some(DeletePostPayload {
             deleted_post_id: id.into(),
         }))

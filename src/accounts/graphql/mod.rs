@@ -18,8 +18,7 @@ use super::{
 use crate::{
     access::{Access, Role, auth},
     connection::{Connection, PageArgs},
-    context::ContextExt,
-    direct::Direct,
+    context::{ContextExt, Listed},
     error::Result,
     ids::UserId,
     input::{self, Violations},
@@ -80,7 +79,7 @@ impl UserQuery {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Direct<Connection<User>>>> {
+    ) -> Listed<Connection<User>> {
         let page = PageArgs::new(first, after, last, before);
         let filter = UserFilter {
             name_prefix: input::search(search)?,
@@ -213,7 +212,7 @@ impl UserMutation {
             email,
             current_password: input.current_password,
         };
-        let user = users::update(ctx.app(), &ctx.signed_in()?, id, changes).await?;
+        let user = users::update(ctx.app(), &ctx.act(ctx.signed_in()?), id, changes).await?;
         Ok(Some(UpdateUserPayload { user }))
     }
 
@@ -225,7 +224,13 @@ impl UserMutation {
         #[graphql(desc = "Whom to delete.")] input: DeleteUserInput,
     ) -> Result<Option<DeleteUserPayload>> {
         let id = input::id("id", &input.id)?;
-        users::delete(ctx.app(), &ctx.signed_in()?, id, input.current_password).await?;
+        users::delete(
+            ctx.app(),
+            &ctx.act(ctx.signed_in()?),
+            id,
+            input.current_password,
+        )
+        .await?;
         Ok(Some(DeleteUserPayload {
             deleted_user_id: id.into(),
         }))
@@ -245,8 +250,13 @@ impl UserMutation {
             "newPassword",
             Password::parse(input.new_password, &user.name, &user.email),
         );
-        users::change_password(app, &actor, input.current_password, violations.finish(new)?)
-            .await?;
+        users::change_password(
+            app,
+            &ctx.act(actor),
+            input.current_password,
+            violations.finish(new)?,
+        )
+        .await?;
         Ok(Some(ChangePasswordPayload { success: true }))
     }
 
@@ -265,7 +275,8 @@ impl UserMutation {
             .transpose();
         let reason = violations.field("reason", reason);
         let (id, reason) = violations.finish(id.zip(reason))?;
-        let user = users::set_ban(ctx.app(), id, Some(Ban { reason })).await?;
+        let user =
+            users::set_ban(ctx.app(), &ctx.act(ctx.admin()?), id, Some(Ban { reason })).await?;
         Ok(Some(BanUserPayload { user }))
     }
 
@@ -276,7 +287,8 @@ impl UserMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom to let in again.")] input: UnbanUserInput,
     ) -> Result<Option<UnbanUserPayload>> {
-        let user = users::set_ban(ctx.app(), input::id("id", &input.id)?, None).await?;
+        let id = input::id("id", &input.id)?;
+        let user = users::set_ban(ctx.app(), &ctx.act(ctx.admin()?), id, None).await?;
         Ok(Some(UnbanUserPayload { user }))
     }
 
@@ -287,7 +299,9 @@ impl UserMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whose role, and which.")] input: SetUserRoleInput,
     ) -> Result<Option<SetUserRolePayload>> {
-        let user = users::set_role(ctx.app(), input::id("id", &input.id)?, input.role).await?;
+        let id = input::id("id", &input.id)?;
+        let act = ctx.act(ctx.admin()?);
+        let user = users::set_role(ctx.app(), &act, id, input.role).await?;
         Ok(Some(SetUserRolePayload { user }))
     }
 }

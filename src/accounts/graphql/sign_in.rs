@@ -5,13 +5,13 @@ use std::time::Duration;
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use crate::{
-    access::{Access, Role, auth},
+    access::{Access, Actor, auth},
     accounts::{
         Email, Name, User,
         passwords::Password,
         store::{
             sessions::{self, Granted},
-            users,
+            users::{self, NewUser},
         },
         tokens,
     },
@@ -21,8 +21,6 @@ use crate::{
     ids::SignInId,
     input::Violations,
 };
-
-const HOUR: Duration = Duration::from_secs(3_600);
 
 /// What `signUp` takes.
 #[derive(InputObject)]
@@ -137,11 +135,13 @@ impl SignInMutation {
             Password::parse(input.password, &input.name, &input.email),
         );
         let ((name, email), password) = violations.finish(name.zip(email).zip(password))?;
+        let new = NewUser {
+            name,
+            email,
+            password,
+        };
         // Counted once it is well-formed: typing errors lock nobody out.
-        let network = caller.client.network();
-        app.rate("sign-up", &network, app.config.limits.sign_up, HOUR)
-            .await?;
-        let user = users::insert(app, name, email, password, Role::User).await?;
+        let user = users::sign_up(app, &ctx.act(ctx.actor()), new).await?;
         caller.proved_to_be(user.id);
         Ok(Some(SignUpPayload { user }))
     }
@@ -154,9 +154,9 @@ impl SignInMutation {
         #[graphql(desc = "Who one is.")] input: LoginInput,
     ) -> Result<Option<LoginPayload>> {
         refuse_cookie_over_socket(ctx, input.delivery)?;
-        let client = &ctx.caller().client;
+        let act = ctx.act(ctx.actor());
         let granted =
-            sessions::log_in(ctx.app(), client, &input.name_or_email, input.password).await?;
+            sessions::log_in(ctx.app(), &act, &input.name_or_email, input.password).await?;
         Ok(Some(deliver(ctx, granted, input.delivery)))
     }
 
@@ -184,8 +184,8 @@ impl SignInMutation {
     #[graphql(directive = auth::apply(Access::Anyone))]
     async fn logout(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
         let (app, caller) = (ctx.app(), ctx.caller());
-        if let Some(signed_in) = caller.actor().signed_in() {
-            sessions::end(app, signed_in.id, signed_in.session).await?;
+        if let Actor::SignedIn(actor) = ctx.actor() {
+            sessions::log_out(app, &ctx.act(actor)).await?;
         }
         if let Some(token) = &caller.refresh_cookie {
             sessions::end_by_refresh_token(app, token).await?;
@@ -198,7 +198,7 @@ impl SignInMutation {
     #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn logout_everywhere(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
         let (app, caller) = (ctx.app(), ctx.caller());
-        sessions::end_all(app, ctx.signed_in()?.id).await?;
+        sessions::log_out_everywhere(app, &ctx.act(ctx.signed_in()?)).await?;
         if caller.refresh_cookie.is_some() {
             caller.set_cookie(tokens::refresh_cookie(&app.config, "", Duration::ZERO));
         }
@@ -213,7 +213,7 @@ impl SignInMutation {
         #[graphql(desc = "Which session.")] input: RevokeSignInSessionInput,
     ) -> Result<Option<RevokeSignInSessionPayload>> {
         let id = SignInId::parse(&input.id).map_err(|rule| Error::invalid("id", rule))?;
-        sessions::revoke(ctx.app(), &ctx.signed_in()?, id).await?;
+        sessions::revoke(ctx.app(), &ctx.act(ctx.signed_in()?), id).await?;
         Ok(Some(RevokeSignInSessionPayload {
             revoked_sign_in_session_id: id.into(),
         }))

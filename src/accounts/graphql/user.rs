@@ -9,8 +9,7 @@ use crate::{
     clock::Timestamp,
     comments::{Comment, store::CommentList},
     connection::{Connection, PageArgs},
-    context::{ContextExt, owned_by},
-    direct::Direct,
+    context::{ContextExt, Listed, owned_by},
     error::Result,
     posts::{
         Post,
@@ -74,7 +73,7 @@ impl User {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Direct<Connection<Post>>>> {
+    ) -> Listed<Connection<Post>> {
         let list = PostList {
             author: Some(self.id),
             order: order_by,
@@ -92,7 +91,7 @@ impl User {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Direct<Connection<Comment>>>> {
+    ) -> Listed<Connection<Comment>> {
         let page = PageArgs::new(first, after, last, before);
         ctx.list(CommentList::ByUser(self.id), page).await
     }
@@ -106,7 +105,7 @@ impl User {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Direct<Connection<Board>>>> {
+    ) -> Listed<Connection<Board>> {
         let page = PageArgs::new(first, after, last, before);
         ctx.list(BoardList::GrantedTo(self.id), page).await
     }

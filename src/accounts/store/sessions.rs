@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use super::{addresses, rights_changed};
 use crate::{
-    access::{Actor, Client, Role, SignedIn},
+    access::{Act, Actor, Role, SignedIn},
     accounts::{
         SignInSession, User, login_key, passwords,
         tokens::{self, AccessToken},
@@ -51,13 +51,14 @@ pub struct Granted {
 /// `UNAUTHENTICATED` for an unknown user and for a wrong password alike; `BANNED`; `RATE_LIMITED`.
 pub async fn log_in(
     app: &App,
-    client: &Client,
+    act: &Act<'_, Actor>,
     name_or_email: &str,
     password: String,
 ) -> Result<Granted> {
     let key = login_key(name_or_email);
     let typed = key.clone();
     let limits = &app.config.limits;
+    let client = act.client;
     let network = client.network();
     app.rate("login-address", &network, limits.login_address, MINUTE)
         .await?;
@@ -368,11 +369,15 @@ impl Batch for SessionsOfUser {
     }
 }
 
-/// Ends `session` of `user`.
+/// Ends the session that the actor comes from.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn end(app: &App, user: UserId, session: SignInId) -> Result<()> {
+pub async fn log_out(app: &App, act: &Act<'_, SignedIn>) -> Result<()> {
+    end(app, act.actor.id, act.actor.session).await
+}
+
+async fn end(app: &App, user: UserId, session: SignInId) -> Result<()> {
     app.db
         .write(move |conn| {
             on!(conn, |c| diesel::delete(
@@ -413,11 +418,12 @@ async fn session_of(app: &App, hash: Vec<u8>) -> Result<Option<(UserId, SignInId
         .await
 }
 
-/// Ends all sessions of `user`.
+/// Ends all sessions of the actor.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn end_all(app: &App, user: UserId) -> Result<()> {
+pub async fn log_out_everywhere(app: &App, act: &Act<'_, SignedIn>) -> Result<()> {
+    let user = act.actor.id;
     app.db
         .write(move |conn| delete_all(conn, user, None))
         .await?;
@@ -429,7 +435,8 @@ pub async fn end_all(app: &App, user: UserId) -> Result<()> {
 ///
 /// # Errors
 /// `NOT_FOUND` when there is none, and for who neither owns it nor is an admin: sessions of others are nobody's business.
-pub async fn revoke(app: &App, actor: &SignedIn, session: SignInId) -> Result<()> {
+pub async fn revoke(app: &App, act: &Act<'_, SignedIn>, session: SignInId) -> Result<()> {
+    let actor = act.actor;
     let owner: UserId = app
         .db
         .read(move |conn| {

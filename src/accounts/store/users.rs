@@ -1,12 +1,12 @@
 //! Users: finding them, and what becomes of them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use diesel::prelude::*;
 
 use super::{rights_changed, sessions};
 use crate::{
-    access::{Actor, Role, SignedIn},
+    access::{Act, Actor, Admin, Operator, Role, SignedIn},
     accounts::{
         Email, Name, User,
         passwords::{self, Password},
@@ -27,6 +27,9 @@ use crate::{
     posts::store::likes,
     text,
 };
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Which field of an input stands behind which unique column.
 const UNIQUE: [(&str, &str); 2] = [("name_key", "name"), ("email_key", "email")];
@@ -80,17 +83,38 @@ pub async fn find_by_name(app: &App, name: &str) -> Result<User> {
         .await
 }
 
-/// Makes an account.
+/// An account to be.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    pub name: Name,
+    pub email: Email,
+    pub password: Password,
+}
+
+/// Makes an account, as anyone may.
 ///
 /// # Errors
-/// `CONFLICT` when the name or the e-mail address is taken, by whichever spelling.
-pub async fn insert(
-    app: &App,
-    name: Name,
-    email: Email,
-    password: Password,
-    role: Role,
-) -> Result<User> {
+/// `CONFLICT` when the name or the e-mail address is taken, by whichever spelling; `RATE_LIMITED`.
+pub async fn sign_up(app: &App, act: &Act<'_, Actor>, new: NewUser) -> Result<User> {
+    let (network, limit) = (act.client.network(), app.config.limits.sign_up);
+    app.rate("sign-up", &network, limit, HOUR).await?;
+    make(app, new, Role::User).await
+}
+
+/// Makes an account of any role, as the operator may.
+///
+/// # Errors
+/// `CONFLICT`, as [`sign_up`].
+pub async fn insert(app: &App, _: Operator, new: NewUser, role: Role) -> Result<User> {
+    make(app, new, role).await
+}
+
+async fn make(app: &App, new: NewUser, role: Role) -> Result<User> {
+    let NewUser {
+        name,
+        email,
+        password,
+    } = new;
     let password_hash = app.hashing.hash(password.into_inner()).await?;
     let (id, joined_at) = (app.clock.id(), app.clock.now());
     app.db
@@ -176,8 +200,14 @@ pub struct UserChanges {
 /// # Errors
 /// `NOT_FOUND`; `FORBIDDEN` for others than its owner, and for an admin who would change another's e-mail address;
 /// `INVALID` at `currentPassword`; `CONFLICT` when a name is taken.
-pub async fn update(app: &App, actor: &SignedIn, id: UserId, changes: UserChanges) -> Result<User> {
-    let user = editable(app, actor, id).await?;
+pub async fn update(
+    app: &App,
+    act: &Act<'_, SignedIn>,
+    id: UserId,
+    changes: UserChanges,
+) -> Result<User> {
+    let actor = act.actor;
+    let user = editable(app, &actor, id).await?;
     let moves = changes
         .email
         .as_ref()
@@ -189,7 +219,6 @@ pub async fn update(app: &App, actor: &SignedIn, id: UserId, changes: UserChange
         }
         checked = Some(check_password(app, id, changes.current_password).await?);
     }
-    let actor = *actor;
     let (name, email, now) = (changes.name, changes.email, app.clock.now());
     app.db
         .write(move |conn| {
@@ -226,13 +255,14 @@ pub async fn update(app: &App, actor: &SignedIn, id: UserId, changes: UserChange
 /// `INVALID` at `currentPassword`.
 pub async fn change_password(
     app: &App,
-    actor: &SignedIn,
+    act: &Act<'_, SignedIn>,
     current: String,
     new: Password,
 ) -> Result<()> {
+    let actor = act.actor;
     let checked = check_password(app, actor.id, Some(current)).await?;
     let hash = app.hashing.hash(new.into_inner()).await?;
-    let (actor, now) = (*actor, app.clock.now());
+    let now = app.clock.now();
     app.db
         .write(move |conn| {
             checked.still_holds(conn, &actor)?;
@@ -254,16 +284,16 @@ pub async fn change_password(
 /// admin.
 pub async fn delete(
     app: &App,
-    actor: &SignedIn,
+    act: &Act<'_, SignedIn>,
     id: UserId,
     current_password: Option<String>,
 ) -> Result<()> {
-    editable(app, actor, id).await?;
+    let actor = act.actor;
+    editable(app, &actor, id).await?;
     let mut checked = None;
     if id == actor.id {
         checked = Some(check_password(app, id, current_password).await?);
     }
-    let actor = *actor;
     app.db
         .write(move |conn| {
             keep_an_admin(conn, id)?;
@@ -283,7 +313,7 @@ pub async fn delete(
 ///
 /// # Errors
 /// `NOT_FOUND`; `CONFLICT` for the last admin.
-pub async fn set_role(app: &App, id: UserId, role: Role) -> Result<User> {
+pub async fn set_role(app: &App, _: &Act<'_, Admin>, id: UserId, role: Role) -> Result<User> {
     let user = app
         .db
         .write(move |conn| {
@@ -304,7 +334,7 @@ pub async fn set_role(app: &App, id: UserId, role: Role) -> Result<User> {
 ///
 /// # Errors
 /// `NOT_FOUND`; `CONFLICT` for the last admin.
-pub async fn set_ban(app: &App, id: UserId, ban: Option<Ban>) -> Result<User> {
+pub async fn set_ban(app: &App, _: &Act<'_, Admin>, id: UserId, ban: Option<Ban>) -> Result<User> {
     let user = app
         .db
         .write(move |conn| {
@@ -378,13 +408,8 @@ async fn check_password(app: &App, id: UserId, password: Option<String>) -> Resu
     let Some(password) = password else {
         return Err(Error::invalid("currentPassword", Rule::Required));
     };
-    app.rate(
-        "password",
-        &id.to_string(),
-        app.config.limits.login,
-        std::time::Duration::from_secs(60),
-    )
-    .await?;
+    app.rate("password", &id.to_string(), app.config.limits.login, MINUTE)
+        .await?;
     let hash = app
         .db
         .read(move |conn| {

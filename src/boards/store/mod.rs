@@ -15,7 +15,7 @@ pub use page::{BoardList, Member, Members};
 
 use super::{Board, BoardName};
 use crate::{
-    access::Actor,
+    access::{Act, Actor, Admin},
     app::App,
     bus::Topic,
     clock::Timestamp,
@@ -126,7 +126,7 @@ pub struct NewBoard {
 ///
 /// # Errors
 /// `CONFLICT` when the name is taken; `INVALID` at `memberIds.N` for who is no user.
-pub async fn insert(app: &App, new: NewBoard) -> Result<Board> {
+pub async fn insert(app: &App, _: &Act<'_, Admin>, new: NewBoard) -> Result<Board> {
     let board = Board {
         id: app.clock.id(),
         name: new.name.text,
@@ -213,7 +213,12 @@ impl BoardChanges {
 ///
 /// # Errors
 /// `NOT_FOUND`; `CONFLICT` when the name is taken; `INVALID` at `addMemberIds.N` for who is no user.
-pub async fn update(app: &App, id: BoardId, changes: BoardChanges) -> Result<Board> {
+pub async fn update(
+    app: &App,
+    _: &Act<'_, Admin>,
+    id: BoardId,
+    changes: BoardChanges,
+) -> Result<Board> {
     let now = app.clock.now();
     let board = app
         .db
@@ -270,7 +275,7 @@ pub async fn update(app: &App, id: BoardId, changes: BoardChanges) -> Result<Boa
 ///
 /// # Errors
 /// `NOT_FOUND`.
-pub async fn delete(app: &App, id: BoardId) -> Result<()> {
+pub async fn delete(app: &App, _: &Act<'_, Admin>, id: BoardId) -> Result<()> {
     app.db
         .write(move |conn| {
             let deleted = on!(conn, |c| diesel::delete(boards::table.find(id)).execute(c))?;

@@ -11,7 +11,7 @@ pub use page::CommentList;
 
 use super::Comment;
 use crate::{
-    access::{Actor, SignedIn},
+    access::{Act, Actor, SignedIn},
     app::App,
     bus::Topic,
     db::{
@@ -203,8 +203,8 @@ pub async fn update(
 ///
 /// # Errors
 /// `NOT_FOUND`; `FORBIDDEN` for others than its author and admins.
-pub async fn delete(app: &App, actor: &SignedIn, id: CommentId) -> Result<()> {
-    let actor = Actor::SignedIn(*actor);
+pub async fn delete(app: &App, act: &Act<'_, SignedIn>, id: CommentId) -> Result<()> {
+    let actor = Actor::SignedIn(act.actor);
     app.db
         .write(move |conn| {
             let comment = editable(conn, &actor, id)?;

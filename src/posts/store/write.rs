@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::editable;
 use crate::{
-    access::{Actor, SignedIn},
+    access::{Act, Actor, SignedIn},
     app::App,
     boards::store as boards_store,
     bus::Topic,
@@ -187,8 +187,8 @@ pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChange
 ///
 /// # Errors
 /// `NOT_FOUND`; `FORBIDDEN` for others than its author and admins.
-pub async fn delete(app: &App, actor: &SignedIn, id: PostId) -> Result<()> {
-    let actor = Actor::SignedIn(*actor);
+pub async fn delete(app: &App, act: &Act<'_, SignedIn>, id: PostId) -> Result<()> {
+    let actor = Actor::SignedIn(act.actor);
     app.db
         .write(move |conn| {
             let post = editable(conn, &actor, id)?;

@@ -10,8 +10,12 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use clap::Parser;
 use madang::{
-    access::Role,
-    accounts::{Email, Name, User, passwords::Password, store::users},
+    access::{Operator, Role},
+    accounts::{
+        Email, Name, User,
+        passwords::Password,
+        store::users::{self, NewUser},
+    },
     app::App,
     clock::Clock,
     config::Config,
@@ -154,8 +158,10 @@ pub fn any_board() -> Value {
 pub async fn insert_user(app: &App, name: &str, role: Role) -> User {
     let email = format!("{name}@example.org");
     let password = Password::parse(PASSWORD.to_owned(), name, &email).unwrap();
-    let (name, email) = (Name::parse(name).unwrap(), Email::parse(&email).unwrap());
-    users::insert(app, name, email, password, role)
-        .await
-        .unwrap()
+    let new = NewUser {
+        name: Name::parse(name).unwrap(),
+        email: Email::parse(&email).unwrap(),
+        password,
+    };
+    users::insert(app, Operator, new, role).await.unwrap()
 }
