@@ -3,7 +3,7 @@
 use std::{io::Write, sync::Arc, time::Duration};
 
 use crate::{
-    access::RightsCache,
+    access::Rights,
     bus::Bus,
     cache::Cache,
     clock::Clock,
@@ -24,7 +24,7 @@ pub struct Ports {
     pub db: Db,
     pub cache: Cache,
     pub bus: Bus,
-    pub rights: RightsCache,
+    pub rights: Rights,
     pub hashing: Hashing,
     /// What signs access tokens.
     pub jwt_secret: Vec<u8>,
@@ -46,11 +46,12 @@ impl App {
     pub async fn open(config: Config, clock: Clock) -> Result<Self, Fault> {
         config.check()?;
         let jwt_secret = jwt_secret(&config)?;
+        let (db, bus) = (Db::open(&config).await?, Bus::in_process());
         Ok(Self(Arc::new(Ports {
-            db: Db::open(&config).await?,
+            rights: Rights::new(db.clone(), bus.clone(), clock.clone()),
+            db,
             cache: Cache::in_process(clock.clone()),
-            bus: Bus::in_process(),
-            rights: RightsCache::new(clock.clone()),
+            bus,
             hashing: Hashing::default(),
             jwt_secret,
             config,

@@ -6,29 +6,79 @@
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
+    marker::PhantomData,
     sync::Arc,
 };
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
-/// What is said, and about what. Whoever gets a message reads the store for what has become of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Topic {
-    /// Rights of users: somebody's role, ban, sign-in sessions or account changed.
-    Rights,
-    /// Access to boards changed: a board's flags, a grant, a deletion.
-    Boards,
-    /// The post with this UUID was changed or deleted.
-    Post(uuid::Uuid),
-    /// Posts were added to the board with this UUID.
-    PostsOf(uuid::Uuid),
-    /// Comments were added to the post with this UUID.
-    CommentsOf(uuid::Uuid),
+use crate::ids::{Id, Kind};
+
+/// What a message says: the id of what it is about. Whoever gets one reads the store for what has become of it.
+pub trait Message: Copy + Send + 'static {
+    fn from_uuid(uuid: Uuid) -> Self;
+    fn uuid(self) -> Uuid;
 }
 
-/// A message: the UUID of what it is about.
-pub type Message = uuid::Uuid;
+impl<K: Kind> Message for Id<K> {
+    fn from_uuid(uuid: Uuid) -> Self {
+        Self::from_uuid(uuid)
+    }
+
+    fn uuid(self) -> Uuid {
+        self.uuid()
+    }
+}
+
+/// A message of which nobody minds what it is about.
+impl Message for Uuid {
+    fn from_uuid(uuid: Uuid) -> Self {
+        uuid
+    }
+
+    fn uuid(self) -> Uuid {
+        self
+    }
+}
+
+/// Something that messages are about, each of which is an `M`. The feature whose news they are names its topics.
+#[derive(Debug)]
+pub struct Topic<M> {
+    key: Key,
+    message: PhantomData<fn() -> M>,
+}
+
+/// What tells topics apart: their name, and what they are of.
+type Key = (&'static str, Uuid);
+
+impl<M> Topic<M> {
+    /// The topic of this name of one thing.
+    pub fn of<K: Kind>(name: &'static str, id: Id<K>) -> Self {
+        Self::new(name, id.uuid())
+    }
+
+    /// The only topic of this name.
+    #[must_use]
+    pub const fn only(name: &'static str) -> Self {
+        Self::new(name, Uuid::nil())
+    }
+
+    const fn new(name: &'static str, of: Uuid) -> Self {
+        Self {
+            key: (name, of),
+            message: PhantomData,
+        }
+    }
+
+    /// The same topic, for listeners that do not mind what a message is about.
+    #[must_use]
+    pub fn untyped(self) -> Topic<Uuid> {
+        let (name, of) = self.key;
+        Topic::new(name, of)
+    }
+}
 
 /// How many messages a listener may fall behind before it is told that it missed some. A topic keeps no more than these:
 /// 384 KiB at most.
@@ -39,21 +89,22 @@ pub const BACKLOG: usize = 16 << 10;
 pub struct Bus(Arc<Inner>);
 
 enum Inner {
-    InProcess(Mutex<HashMap<Topic, Arc<Channel>>>),
+    InProcess(Mutex<HashMap<Key, Arc<Channel>>>),
 }
 
 /// What a listener hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    Message(Message),
+pub enum Heard<M> {
+    Message(M),
     /// Messages were missed: look at everything that one watches.
     Missed,
 }
 
 /// A subscription to one topic. The topic ends when its last listener is dropped.
-pub struct Listener {
+pub struct Listener<M> {
     bus: Bus,
-    topic: Topic,
+    key: Key,
+    message: PhantomData<fn() -> M>,
     channel: Arc<Channel>,
     /// Number of the next message to hear.
     next: u64,
@@ -72,7 +123,7 @@ struct Backlog {
     /// Number of the oldest message that is kept.
     first: u64,
     /// Messages in the order of their numbers, each with how many listeners have yet to hear it.
-    kept: VecDeque<(Message, usize)>,
+    kept: VecDeque<(Uuid, usize)>,
 }
 
 impl Backlog {
@@ -81,7 +132,7 @@ impl Backlog {
         self.first + self.kept.len() as u64
     }
 
-    fn push(&mut self, message: Message) {
+    fn push(&mut self, message: Uuid) {
         if self.kept.len() >= BACKLOG {
             self.kept.pop_front();
             self.first += 1;
@@ -90,7 +141,7 @@ impl Backlog {
     }
 
     /// What a listener hears whose next message is `next`, if there is anything yet, and what is next then.
-    fn hear(&mut self, next: u64) -> Option<(Heard, u64)> {
+    fn hear(&mut self, next: u64) -> Option<(Heard<Uuid>, u64)> {
         if next < self.first {
             self.pass(self.first);
             return Some((Heard::Missed, self.end()));
@@ -132,21 +183,21 @@ impl Bus {
     }
 
     /// Tells all who listen to `topic` now.
-    pub fn publish(&self, topic: Topic, message: Message) {
+    pub fn publish<M: Message>(&self, topic: &Topic<M>, message: M) {
         let Inner::InProcess(topics) = &*self.0;
-        let Some(channel) = topics.lock().get(&topic).cloned() else {
+        let Some(channel) = topics.lock().get(&topic.key).cloned() else {
             return;
         };
-        channel.backlog.lock().push(message);
+        channel.backlog.lock().push(message.uuid());
         channel.published.notify_waiters();
     }
 
     /// Hears what is published from now on.
     #[must_use]
-    pub fn listen(&self, topic: Topic) -> Listener {
+    pub fn listen<M: Message>(&self, topic: &Topic<M>) -> Listener<M> {
         let Inner::InProcess(topics) = &*self.0;
         let mut topics = topics.lock();
-        let channel = Arc::clone(topics.entry(topic).or_default());
+        let channel = Arc::clone(topics.entry(topic.key).or_default());
         // Still under the lock of all topics, so that the last listener of before cannot end the topic meanwhile.
         let next = {
             let mut backlog = channel.backlog.lock();
@@ -155,7 +206,8 @@ impl Bus {
         };
         Listener {
             bus: self.clone(),
-            topic,
+            key: topic.key,
+            message: PhantomData,
             channel,
             next,
         }
@@ -177,22 +229,25 @@ impl Bus {
     }
 }
 
-impl Listener {
+impl<M: Message> Listener<M> {
     /// The next message. Safe to drop while waiting.
-    pub async fn next(&mut self) -> Heard {
+    pub async fn next(&mut self) -> Heard<M> {
         loop {
             let published = self.channel.published.notified();
             // Made before looking: it hears of what is published after the look.
             if let Some((heard, next)) = self.channel.backlog.lock().hear(self.next) {
                 self.next = next;
-                return heard;
+                return match heard {
+                    Heard::Message(uuid) => Heard::Message(M::from_uuid(uuid)),
+                    Heard::Missed => Heard::Missed,
+                };
             }
             published.await;
         }
     }
 }
 
-impl Drop for Listener {
+impl<M> Drop for Listener<M> {
     fn drop(&mut self) {
         let Inner::InProcess(topics) = &*self.bus.0;
         let mut topics = topics.lock();
@@ -200,7 +255,7 @@ impl Drop for Listener {
         backlog.pass(self.next);
         backlog.listeners -= 1;
         if backlog.listeners == 0
-            && let Entry::Occupied(topic) = topics.entry(self.topic)
+            && let Entry::Occupied(topic) = topics.entry(self.key)
         {
             topic.remove();
         }
@@ -210,14 +265,16 @@ impl Drop for Listener {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
 
-    fn message(number: usize) -> Message {
+    const RIGHTS: Topic<Uuid> = Topic::only("rights");
+    const BOARDS: Topic<Uuid> = Topic::only("boards");
+
+    fn message(number: usize) -> Uuid {
         Uuid::from_u128(number as u128)
     }
 
     /// All that `listener` hears without waiting.
-    async fn heard(listener: &mut Listener) -> Vec<Heard> {
+    async fn heard(listener: &mut Listener<Uuid>) -> Vec<Heard<Uuid>> {
         let mut all = Vec::new();
         while let Ok(heard) = tokio::time::timeout(std::time::Duration::ZERO, listener.next()).await
         {
@@ -229,13 +286,13 @@ mod tests {
     #[tokio::test]
     async fn a_listener_hears_its_topic_in_order_from_when_it_began() {
         let bus = Bus::in_process();
-        let _earlier = bus.listen(Topic::Rights);
-        bus.publish(Topic::Rights, message(1));
-        let mut listener = bus.listen(Topic::Rights);
+        let _earlier = bus.listen(&RIGHTS);
+        bus.publish(&RIGHTS, message(1));
+        let mut listener = bus.listen(&RIGHTS);
 
-        bus.publish(Topic::Boards, message(2));
-        bus.publish(Topic::Rights, message(3));
-        bus.publish(Topic::Rights, message(4));
+        bus.publish(&BOARDS, message(2));
+        bus.publish(&RIGHTS, message(3));
+        bus.publish(&RIGHTS, message(4));
 
         assert_eq!(listener.next().await, Heard::Message(message(3)));
         assert_eq!(listener.next().await, Heard::Message(message(4)));
@@ -244,17 +301,17 @@ mod tests {
     #[tokio::test]
     async fn a_stalled_listener_is_told_so_and_costs_no_other_a_message() {
         let bus = Bus::in_process();
-        let (mut stalled, mut healthy) = (bus.listen(Topic::Rights), bus.listen(Topic::Rights));
+        let (mut stalled, mut healthy) = (bus.listen(&RIGHTS), bus.listen(&RIGHTS));
 
         for n in 0..=BACKLOG {
-            bus.publish(Topic::Rights, message(n));
+            bus.publish(&RIGHTS, message(n));
             assert_eq!(healthy.next().await, Heard::Message(message(n)));
         }
 
         assert_eq!(bus.kept(), BACKLOG);
         assert_eq!(heard(&mut stalled).await, [Heard::Missed]);
         assert_eq!(bus.kept(), 0);
-        bus.publish(Topic::Rights, message(7));
+        bus.publish(&RIGHTS, message(7));
         for listener in [&mut stalled, &mut healthy] {
             assert_eq!(heard(listener).await, [Heard::Message(message(7))]);
         }
@@ -264,15 +321,15 @@ mod tests {
     async fn a_topic_ends_with_its_last_listener_and_a_message_with_the_last_that_hears_it() {
         let bus = Bus::in_process();
         for n in 0..1_000 {
-            drop(bus.listen(Topic::Post(message(n))));
+            drop(bus.listen(&Topic::<Uuid>::new("post", message(n))));
         }
         assert_eq!(bus.topics(), 0);
 
-        let (mut one, other) = (bus.listen(Topic::Boards), bus.listen(Topic::Boards));
-        (0..5).for_each(|n| bus.publish(Topic::Boards, message(n)));
+        let (mut one, other) = (bus.listen(&BOARDS), bus.listen(&BOARDS));
+        (0..5).for_each(|n| bus.publish(&BOARDS, message(n)));
         assert_eq!(one.next().await, Heard::Message(message(0)));
-        let late = bus.listen(Topic::Boards);
-        bus.publish(Topic::Boards, message(5));
+        let late = bus.listen(&BOARDS);
+        bus.publish(&BOARDS, message(5));
         assert_eq!(bus.kept(), 6);
         drop(other);
         assert_eq!(bus.kept(), 5);
@@ -283,7 +340,7 @@ mod tests {
 
         assert_eq!((bus.topics(), bus.kept()), (0, 0));
         // Nobody listens, so nothing is kept.
-        bus.publish(Topic::Boards, message(6));
+        bus.publish(&BOARDS, message(6));
         assert_eq!((bus.topics(), bus.kept()), (0, 0));
     }
 
@@ -296,7 +353,7 @@ mod tests {
         let bus = Bus::in_process();
         let listening: Vec<_> = (0..8)
             .map(|_| {
-                let mut listener = bus.listen(Topic::Boards);
+                let mut listener = bus.listen(&BOARDS);
                 tokio::spawn(async move {
                     for n in 0..2_000 {
                         assert_eq!(listener.next().await, Heard::Message(message(n)));
@@ -306,7 +363,7 @@ mod tests {
             .collect();
 
         for n in 0..2_000 {
-            bus.publish(Topic::Boards, message(n));
+            bus.publish(&BOARDS, message(n));
             if n % 64 == 0 {
                 tokio::task::yield_now().await;
             }

@@ -6,7 +6,7 @@ use async_graphql::{
     Context, Guard, ObjectType,
     connection::{ConnectionNameType, Edge, EdgeNameType},
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, stream::BoxStream};
 
 use crate::{
     access::{Access, Act, Actor, Admin, Caller, SignedIn},
@@ -17,6 +17,7 @@ use crate::{
     ids::UserId,
     list::{List, PageOf, TotalOf},
     loader::{Batch, Loaders},
+    watch::{self, Live},
 };
 
 /// What a resolver answers a list with.
@@ -70,6 +71,14 @@ pub trait ContextExt<'a> {
         Name: ConnectionNameType,
         EdgeName: EdgeNameType,
         Extra: ObjectType;
+    /// What happens from now on to what `live` follows: see [`watch::follow`].
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when the caller may not follow it.
+    fn follow<L: Live>(
+        &self,
+        live: L,
+    ) -> impl Future<Output = Result<BoxStream<'static, Result<L::Item>>>> + Send;
     /// The value of `key`, read together with what else this level of the document asks for.
     fn load<B: Batch>(&self, key: B::Key) -> impl Future<Output = Result<Option<B::Value>>> + Send;
 }
@@ -131,6 +140,12 @@ impl<'a> ContextExt<'a> for Context<'a> {
         Ok(Some(slice.connection(total, |item| {
             edge(connection::encode(cursors, &key.key(&item)), item)
         })))
+    }
+
+    async fn follow<L: Live>(&self, live: L) -> Result<BoxStream<'static, Result<L::Item>>> {
+        let caller = Arc::clone(self.data_unchecked::<Arc<Caller>>());
+        let followed = watch::follow(self.app().clone(), caller, live).await?;
+        Ok(followed.boxed())
     }
 
     fn load<B: Batch>(&self, key: B::Key) -> impl Future<Output = Result<Option<B::Value>>> + Send {

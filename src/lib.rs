@@ -17,6 +17,7 @@ pub mod context;
 pub mod list;
 pub mod loader;
 pub mod memory;
+pub mod watch;
 
 pub mod budget;
 pub mod bus;

@@ -1,29 +1,24 @@
 //! Comments in the schema.
 
-use std::sync::Arc;
-
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject, Subscription};
 use futures_util::Stream;
 
 use super::{
-    Comment, parse_content,
+    Comment,
+    live::CommentsOn,
+    parse_content,
     store::{self, CommentChanges, NewComment, ReadableComment},
 };
 use crate::{
-    access::{Access, Caller, auth},
+    access::{Access, auth},
     accounts::{User, store::users::UserById},
-    app::App,
     clock::Timestamp,
     context::{ContextExt, owned_by},
     direct::Direct,
     error::{Error, Result},
     ids::{CommentId, PostId},
     input::{self, Violations},
-    posts::{
-        Post,
-        live::{self, Place},
-        store::PostOfReadable,
-    },
+    posts::{Post, store::PostOfReadable},
 };
 
 /// What somebody wrote under a post.
@@ -222,10 +217,6 @@ impl CommentSubscription {
         #[graphql(desc = "The post to watch.")] post_id: ID,
     ) -> Result<impl Stream<Item = Result<Comment>> + use<>> {
         let post = input::id("postId", &post_id)?;
-        let caller = Arc::clone(ctx.data_unchecked::<Arc<Caller>>());
-        let read = |app: App, actor, comment| async move {
-            store::readable(&app, actor, CommentId::from_uuid(comment)).await
-        };
-        live::added(ctx.app().clone(), caller, Place::Post(post), read).await
+        ctx.follow(CommentsOn(post)).await
     }
 }

@@ -1,6 +1,7 @@
 //! Comments on posts. A hidden comment exists for its author and admins only.
 
 pub mod graphql;
+pub mod live;
 pub mod store;
 
 use diesel::prelude::*;

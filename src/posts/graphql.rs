@@ -1,14 +1,12 @@
 //! Posts in the schema.
 
-use std::sync::Arc;
-
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject, Subscription};
 use futures_util::Stream;
 
 use super::{
     Post,
     list::{PostList, PostOrder},
-    live::{self, Place},
+    live::PostsOf,
     parse_content, parse_title,
     store::{
         self, ContentOfPost, NewPost, PostChanges, ReadablePost,
@@ -17,9 +15,8 @@ use super::{
     },
 };
 use crate::{
-    access::{Access, Caller, auth},
+    access::{Access, auth},
     accounts::{User, store::users::UserById},
-    app::App,
     boards::{Board, store::BoardOfReadable},
     clock::Timestamp,
     comments::{Comment, store::CommentList},
@@ -369,11 +366,7 @@ impl PostSubscription {
         ctx: &Context<'_>,
         #[graphql(desc = "The board to watch.")] board_id: ID,
     ) -> Result<impl Stream<Item = Result<Post>> + use<>> {
-        let board = BoardId::parse(&board_id).map_err(|rule| Error::invalid("boardId", rule))?;
-        let caller = Arc::clone(ctx.data_unchecked::<Arc<Caller>>());
-        let read = |app: App, actor, post| async move {
-            store::readable(&app, actor, PostId::from_uuid(post)).await
-        };
-        live::added(ctx.app().clone(), caller, Place::Board(board), read).await
+        let board = input::id("boardId", &board_id)?;
+        ctx.follow(PostsOf(board)).await
     }
 }

@@ -28,12 +28,11 @@ use self::{
     rights::Accounts,
 };
 use crate::{
+    access::RIGHTS_CHANGED,
     app::App,
     budget::Budget,
-    bus::{Heard, Topic},
     clock::Clock,
     config::{Config, Fault},
-    ids::UserId,
     posts::store::views,
 };
 
@@ -204,12 +203,9 @@ async fn flush_views(app: &App) {
 
 /// Forgets what was remembered of users whose rights have changed on another server.
 async fn forget_changed_rights(app: App) {
-    let mut changes = app.bus.listen(Topic::Rights);
+    let mut changes = app.bus.listen(&RIGHTS_CHANGED);
     loop {
-        match changes.next().await {
-            Heard::Message(user) => app.rights.forget(UserId::from_uuid(user)),
-            Heard::Missed => app.rights.forget_all(),
-        }
+        app.rights.forget(changes.next().await);
     }
 }
 

@@ -58,7 +58,7 @@ impl Accounts {
 
     async fn of_access_token(&self, token: &str) -> Result<SocketRight> {
         let claims = self.claims(token)?;
-        let actor = sessions::current(&self.app, claims.session).await?;
+        let actor = self.app.rights.of(claims.session).await?;
         if actor.id != claims.user {
             return Err(Error::TokenInvalid);
         }
@@ -71,7 +71,7 @@ impl Accounts {
     async fn of_socket_token(&self, token: &str) -> Result<SocketRight> {
         match sessions::redeem_subscription_token(&self.app, token).await? {
             Some(session) => {
-                let actor = sessions::current(&self.app, session).await?;
+                let actor = self.app.rights.of(session).await?;
                 Ok(SocketRight {
                     actor,
                     expires: None,
@@ -100,7 +100,7 @@ impl Authenticator for Accounts {
 
     fn again(&self, right: &SocketRight) -> BoxFuture<'static, Result<SignedIn>> {
         let (accounts, session) = (self.clone(), right.actor.session);
-        async move { sessions::current(&accounts.app, session).await }.boxed()
+        async move { accounts.app.rights.of(session).await }.boxed()
     }
 }
 
@@ -114,7 +114,7 @@ impl Rights for Accounts {
             let Some(signed_in) = caller.actor().signed_in().copied() else {
                 return Ok(());
             };
-            match sessions::current(&self.app, signed_in.session).await {
+            match self.app.rights.of(signed_in.session).await {
                 Ok(present) => caller.become_actor(Actor::SignedIn(present)),
                 // Ended by a field before this one: whoever goes on, goes on as nobody.
                 Err(Error::TokenInvalid) => {

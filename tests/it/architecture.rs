@@ -27,7 +27,7 @@ const FLOORS: [&[&str]; 9] = [
     &["db", "cache", "bus"],
     &["access"],
     &["app"],
-    &["loader", "memory", "list", "context"],
+    &["loader", "memory", "list", "watch", "context"],
     &["*"],
     &["*::store", "*::live", "*::jobs"],
     &["*::graphql"],

@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{Stream, StreamExt};
 use madang::{
     access::{self, Actor, Caller},
-    accounts::{store::sessions, tokens},
-    bus::{BACKLOG, Topic},
-    comments::{Comment, store},
+    accounts::tokens,
+    boards,
+    bus::BACKLOG,
+    comments::{Comment, live::CommentsOn, store},
     error::{Error, Language, Result},
-    ids::{CommentId, PostId},
-    posts::live::{self, Place},
+    ids::{BoardId, CommentId, PostId, UserId},
+    watch,
 };
 use serde_json::json;
 
@@ -31,17 +32,19 @@ async fn watch(
     post: &str,
 ) -> Result<impl Stream<Item = Result<Comment>>> {
     let claims = tokens::read_access(&app.app, client.token.as_ref().unwrap())?;
-    let actor = Actor::SignedIn(sessions::current(&app.app, claims.session).await?);
+    let actor = Actor::SignedIn(app.app.rights.of(claims.session).await?);
     let client = access::Client {
         address: "127.0.0.1".parse().unwrap(),
         user_agent: None,
         request_id: String::new(),
         language: Language::En,
     };
-    let place = Place::Post(PostId::parse(post).unwrap());
-    live::added(app.app.clone(), Caller::new(client, actor), place, |app, actor, id| async move {
-        store::readable(&app, actor, CommentId::from_uuid(id)).await
-    })
+    let post = PostId::parse(post).unwrap();
+    watch::follow(
+        app.app.clone(),
+        Caller::new(client, actor),
+        CommentsOn(post),
+    )
     .await
 }
 
@@ -106,13 +109,13 @@ async fn who_stops_watching_leaves_nothing_behind() {
 async fn who_falls_too_far_behind_is_told_to_load_anew_and_others_miss_nothing() {
     let (app, _, ann, ben, _, post) = yard().await;
     let comment = ann.comment_on(&post, "one").await;
-    let topic = Topic::CommentsOf(PostId::parse(&post).unwrap().uuid());
-    let comment = CommentId::parse(&comment).unwrap().uuid();
+    let topic = store::added_to(PostId::parse(&post).unwrap());
+    let comment = CommentId::parse(&comment).unwrap();
     let mut stalled = Box::pin(watch(&app, &ben, &post).await.unwrap());
     let mut healthy = Box::pin(watch(&app, &ben, &post).await.unwrap());
 
     for n in 0..=BACKLOG {
-        app.app.bus.publish(topic, comment);
+        app.app.bus.publish(&topic, comment);
         // Reads them as they come, which nobody could a backlog later.
         if n % (BACKLOG / 8) == 0 {
             assert_eq!(next(&mut healthy).await.unwrap().unwrap().content, "one");
@@ -125,6 +128,23 @@ async fn who_falls_too_far_behind_is_told_to_load_anew_and_others_miss_nothing()
     ));
     assert!(next(&mut stalled).await.is_none());
     assert_eq!(next(&mut healthy).await.unwrap().unwrap().content, "one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_wakes_only_those_whom_it_concerns() {
+    let (app, admin, ann, ben, _, post) = yard().await;
+    let other = json!({ "name": "Other", "information": "i" });
+    let other = BoardId::parse(&admin.board(other).await).unwrap();
+    let ann = UserId::parse(&ann.id).unwrap();
+    let mut seen = Box::pin(watch(&app, &ben, &post).await.unwrap());
+    let before = app.app.db.statements();
+
+    app.app.rights.changed(ann);
+    app.app.bus.publish(&boards::store::changed(other), other);
+    let woken = tokio::time::timeout(Duration::from_millis(200), seen.next()).await;
+
+    assert!(woken.is_err());
+    assert_eq!(app.app.db.statements(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,12 +4,3 @@ mod addresses;
 pub mod page;
 pub mod sessions;
 pub mod users;
-
-use crate::{app::App, bus::Topic, ids::UserId};
-
-/// Rights of `user` have changed and are committed: this server forgets what it knew, the others and all sockets hear of
-/// it.
-fn rights_changed(app: &App, user: UserId) {
-    app.rights.forget(user);
-    app.bus.publish(Topic::Rights, user.uuid());
-}

@@ -4,9 +4,9 @@ use std::{collections::HashMap, time::Duration};
 
 use diesel::prelude::*;
 
-use super::{addresses, rights_changed};
+use super::addresses;
 use crate::{
-    access::{Act, Actor, Role, SignedIn},
+    access::{Act, Actor, SignedIn},
     accounts::{
         SignInSession, User, login_key, passwords,
         tokens::{self, AccessToken},
@@ -171,7 +171,7 @@ pub async fn log_in(
         })
         .await?;
     if has_ended_others {
-        rights_changed(app, user.id);
+        app.rights.changed(user.id);
     }
     Ok(Granted {
         user,
@@ -284,49 +284,9 @@ pub async fn renew(app: &App, refresh_token: &str) -> Result<Granted> {
         }
         Shown::Reused(user) => {
             tracing::warn!(%user, "a used refresh token came back; its sign-in session is ended");
-            rights_changed(app, user);
+            app.rights.changed(user);
             Err(Error::TokenInvalid)
         }
-    }
-}
-
-/// Who `session` speaks for at present.
-///
-/// # Errors
-/// `TOKEN_INVALID` when it has ended, `BANNED` when its user is.
-pub async fn current(app: &App, session: SignInId) -> Result<SignedIn> {
-    let as_of = match app.rights.recall(session) {
-        Ok(signed_in) => return Ok(signed_in),
-        Err(as_of) => as_of,
-    };
-    type Row = (UserId, Role, bool, Option<String>, Timestamp);
-    let row: Option<Row> = app
-        .db
-        .read(move |conn| {
-            Ok(on!(conn, |c| {
-                sign_in_sessions::table
-                    .inner_join(users::table)
-                    .filter(sign_in_sessions::id.eq(session))
-                    .select((
-                        users::id,
-                        users::role,
-                        users::is_banned,
-                        users::ban_reason,
-                        sign_in_sessions::expires_at,
-                    ))
-                    .get_result(c)
-                    .optional()
-            })?)
-        })
-        .await?;
-    match row {
-        Some((_, _, true, reason, _)) => Err(Error::Banned { reason }),
-        Some((id, role, false, _, expires_at)) if expires_at > app.clock.now() => {
-            let signed_in = SignedIn { id, role, session };
-            app.rights.remember(signed_in, as_of);
-            Ok(signed_in)
-        }
-        _ => Err(Error::TokenInvalid),
     }
 }
 
@@ -387,7 +347,7 @@ async fn end(app: &App, user: UserId, session: SignInId) -> Result<()> {
             Ok(())
         })
         .await?;
-    rights_changed(app, user);
+    app.rights.changed(user);
     Ok(())
 }
 
@@ -427,7 +387,7 @@ pub async fn log_out_everywhere(app: &App, act: &Act<'_, SignedIn>) -> Result<()
     app.db
         .write(move |conn| delete_all(conn, user, None))
         .await?;
-    rights_changed(app, user);
+    app.rights.changed(user);
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use diesel::prelude::*;
 
-use super::{rights_changed, sessions};
+use super::sessions;
 use crate::{
     access::{Act, Actor, Admin, Operator, Role, SignedIn},
     accounts::{
@@ -273,7 +273,7 @@ pub async fn change_password(
             sessions::delete_all(conn, actor.id, Some(actor.session))
         })
         .await?;
-    rights_changed(app, actor.id);
+    app.rights.changed(actor.id);
     Ok(())
 }
 
@@ -305,7 +305,7 @@ pub async fn delete(
             Ok(())
         })
         .await?;
-    rights_changed(app, id);
+    app.rights.changed(id);
     Ok(())
 }
 
@@ -326,7 +326,7 @@ pub async fn set_role(app: &App, _: &Act<'_, Admin>, id: UserId, role: Role) -> 
             by_id(conn, id)
         })
         .await?;
-    rights_changed(app, id);
+    app.rights.changed(id);
     Ok(user)
 }
 
@@ -352,7 +352,7 @@ pub async fn set_ban(app: &App, _: &Act<'_, Admin>, id: UserId, ban: Option<Ban>
             by_id(conn, id)
         })
         .await?;
-    rights_changed(app, id);
+    app.rights.changed(id);
     Ok(user)
 }
 

@@ -32,6 +32,12 @@ use crate::{
     loader::Batch,
 };
 
+/// Says that a board was changed or deleted, or who may enter it.
+#[must_use]
+pub fn changed(board: BoardId) -> Topic<BoardId> {
+    Topic::of("board-changed", board)
+}
+
 /// The condition, on a query that has `boards`, that the actor may enter the board.
 pub fn may_enter(actor: &Actor) -> entered_by {
     entered_by(actor.is_admin(), actor.id_or_nil())
@@ -267,7 +273,7 @@ pub async fn update(
             Ok(board)
         })
         .await?;
-    app.bus.publish(Topic::Boards, id.uuid());
+    app.bus.publish(&changed(id), id);
     Ok(board)
 }
 
@@ -286,7 +292,7 @@ pub async fn delete(app: &App, _: &Act<'_, Admin>, id: BoardId) -> Result<()> {
             }
         })
         .await?;
-    app.bus.publish(Topic::Boards, id.uuid());
+    app.bus.publish(&changed(id), id);
     Ok(())
 }
 

@@ -26,6 +26,12 @@ use crate::{
     posts::store as posts_store,
 };
 
+/// Says which comments were added to a post.
+#[must_use]
+pub fn added_to(post: PostId) -> Topic<CommentId> {
+    Topic::of("comment-added-to", post)
+}
+
 /// The condition, on a query that has `comments`, that the comment is not hidden from the actor.
 fn is_shown(actor: &Actor) -> shown_to {
     shown_to(actor.is_admin(), actor.id_or_nil())
@@ -136,8 +142,7 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewComment) -> Result<Comm
             Ok(comment.clone())
         })
         .await?;
-    let post = comment.post_id.uuid();
-    app.bus.publish(Topic::CommentsOf(post), comment.id.uuid());
+    app.bus.publish(&added_to(comment.post_id), comment.id);
     Ok(comment)
 }
 

@@ -18,6 +18,7 @@ use crate::{
     app::App,
     boards::store as boards_store,
     budget,
+    bus::Topic,
     db::{
         Conn,
         dialect::{self, Lockable},
@@ -28,6 +29,18 @@ use crate::{
     ids::{BoardId, PostId, UserId},
     loader::Batch,
 };
+
+/// Says which posts were added to a board.
+#[must_use]
+pub fn added_to(board: BoardId) -> Topic<PostId> {
+    Topic::of("post-added-to", board)
+}
+
+/// Says that a post was changed or deleted.
+#[must_use]
+pub fn changed(post: PostId) -> Topic<PostId> {
+    Topic::of("post-changed", post)
+}
 
 /// The condition, on a query that has `posts` and their `boards`, that the actor may read the post.
 pub fn may_read(actor: &Actor) -> read_by {

@@ -2,12 +2,11 @@
 
 use diesel::prelude::*;
 
-use super::editable;
+use super::{added_to, changed, editable};
 use crate::{
     access::{Act, Actor, SignedIn},
     app::App,
     boards::store as boards_store,
-    bus::Topic,
     db::{Conn, dialect, on, search, tables::posts},
     error::Result,
     ids::{BoardId, PostId},
@@ -71,8 +70,7 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewPost) -> Result<Post> {
             Ok(post.clone())
         })
         .await?;
-    app.bus
-        .publish(Topic::PostsOf(post.board_id.uuid()), post.id.uuid());
+    app.bus.publish(&added_to(post.board_id), post.id);
     Ok(post)
 }
 
@@ -179,7 +177,7 @@ pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChange
             Ok(post)
         })
         .await?;
-    app.bus.publish(Topic::Post(id.uuid()), id.uuid());
+    app.bus.publish(&changed(id), id);
     Ok(post)
 }
 
@@ -199,6 +197,6 @@ pub async fn delete(app: &App, act: &Act<'_, SignedIn>, id: PostId) -> Result<()
             Ok(())
         })
         .await?;
-    app.bus.publish(Topic::Post(id.uuid()), id.uuid());
+    app.bus.publish(&changed(id), id);
     Ok(())
 }

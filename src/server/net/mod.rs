@@ -20,10 +20,9 @@ use http::{HeaderMap, header, request::Parts};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    access::{Actor, Client, SignedIn},
+    access::{Actor, Client, RIGHTS_CHANGED, SignedIn},
     app::App,
     budget::Budget,
-    bus::Topic,
     clock::Moment,
     error::{Language, Result},
     server::apq::PersistedDocuments,
@@ -96,7 +95,7 @@ impl Net {
         shutdown: CancellationToken,
     ) -> Self {
         let seats = Seats::default();
-        let listener = app.bus.listen(Topic::Rights);
+        let listener = app.bus.listen(&RIGHTS_CHANGED);
         tasks.spawn(
             shutdown
                 .clone()

@@ -43,13 +43,13 @@ impl Seats {
     }
 
     /// Passes on what `listener` hears of changed rights, for ever.
-    pub async fn listen(self, mut listener: Listener) {
+    pub async fn listen(self, mut listener: Listener<UserId>) {
         loop {
             let heard = listener.next().await;
             let seats = self.0.lock();
             match heard {
                 Heard::Message(user) => {
-                    let theirs = seats.get(&UserId::from_uuid(user));
+                    let theirs = seats.get(&user);
                     theirs.into_iter().flatten().for_each(|s| s.notify_one());
                 }
                 Heard::Missed => seats.values().flatten().for_each(|s| s.notify_one()),
@@ -84,7 +84,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::bus::{Bus, Topic};
+    use crate::{access::RIGHTS_CHANGED, bus::Bus};
 
     fn user(number: u128) -> UserId {
         UserId::from_uuid(Uuid::from_u128(number))
@@ -111,9 +111,9 @@ mod tests {
             seats.take(user(1), 9).unwrap(),
             seats.take(user(2), 9).unwrap(),
         );
-        listening.spawn_local(seats.clone().listen(bus.listen(Topic::Rights)));
+        listening.spawn_local(seats.clone().listen(bus.listen(&RIGHTS_CHANGED)));
 
-        bus.publish(Topic::Rights, Uuid::from_u128(1));
+        bus.publish(&RIGHTS_CHANGED, user(1));
 
         let moment = Duration::from_millis(200);
         listening

@@ -17,6 +17,7 @@ use madang::{
         store::users::{self, NewUser},
     },
     app::App,
+    bus::Heard,
     clock::Clock,
     config::Config,
     server::Server,
@@ -139,7 +140,7 @@ impl TestApp {
 
     /// Nothing that was read before is known any more.
     pub async fn forget(&self) {
-        self.app.rights.forget_all();
+        self.app.rights.forget(Heard::Missed);
         self.app.db.write(|_| Ok(())).await.unwrap();
     }
 
