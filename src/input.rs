@@ -25,96 +25,145 @@ pub fn search(search: Option<String>) -> Result<Option<String>> {
     prefix.map_err(|rule| Error::invalid("search", rule))
 }
 
-/// Collects broken rules, so that a caller learns of all of them at once.
+/// Collects broken rules, so that a caller learns of all of them at once. What reads a part of an input answers `None`
+/// where it has noted a broken rule.
 #[derive(Debug, Default)]
-pub struct Violations(Vec<Violation>);
+pub struct Violations {
+    noted: Vec<Violation>,
+    /// What is wrong with the input as a whole, and told instead.
+    refused: Option<Error>,
+}
 
 impl Violations {
+    /// Reads the parts of an input together.
+    ///
+    /// # Errors
+    /// `INVALID` with all broken rules.
+    pub fn check<P: Parts>(read: impl FnOnce(&mut Self) -> P) -> Result<P::Whole> {
+        let mut violations = Self::default();
+        let whole = read(&mut violations).whole();
+        match (violations.refused, whole) {
+            (Some(error), _) => Err(error),
+            (None, Some(whole)) if violations.noted.is_empty() => Ok(whole),
+            (None, _) => Err(Error::Invalid(violations.noted)),
+        }
+    }
+
     /// Notes the rule that `parsed` broke, if any, for `field`.
     pub fn field<T>(&mut self, field: &str, parsed: Result<T, Rule>) -> Option<T> {
         match parsed {
             Ok(value) => Some(value),
             Err(rule) => {
-                self.0.push(rule.at(field));
+                self.push(rule.at(field));
                 None
             }
         }
     }
 
-    /// Notes the rule that a change breaks, if any: absent changes nothing, null is [`Rule::Null`].
-    pub fn change<V, T>(
+    /// Reads an id.
+    pub fn id<K: Kind>(&mut self, field: &str, id: &ID) -> Option<Id<K>> {
+        self.field(field, Id::parse(id))
+    }
+
+    /// Reads what may be absent or null.
+    pub fn optional<T>(
         &mut self,
         field: &str,
-        given: MaybeUndefined<V>,
-        parse: impl FnOnce(V) -> Result<T, Rule>,
-    ) -> Option<T>
-    where
-        V: InputType,
-    {
+        given: Option<impl AsRef<str>>,
+        parse: impl FnOnce(&str) -> Result<T, Rule>,
+    ) -> Option<Option<T>> {
+        let parsed = given.map(|text| parse(text.as_ref()));
+        self.field(field, parsed.transpose())
+    }
+
+    /// Reads a change: absent changes nothing, null is [`Rule::Null`].
+    pub fn change<V: InputType>(&mut self, field: &str, given: MaybeUndefined<V>) -> Option<V> {
         match given {
             MaybeUndefined::Undefined => None,
             MaybeUndefined::Null => self.field(field, Err(Rule::Null)),
-            MaybeUndefined::Value(value) => self.field(field, parse(value)),
+            MaybeUndefined::Value(value) => Some(value),
         }
     }
 
-    /// Notes the ids of a list that are none, at `field.N`.
-    ///
-    /// # Errors
-    /// `LIMIT_EXCEEDED` for more than `most`.
-    pub fn ids<K: Kind>(
+    /// Reads a change of a text, as [`Violations::change`].
+    pub fn new_text<T>(
         &mut self,
         field: &str,
-        given: Option<Vec<ID>>,
-        most: usize,
-    ) -> Result<Vec<Id<K>>> {
+        given: MaybeUndefined<String>,
+        parse: impl FnOnce(&str) -> Result<T, Rule>,
+    ) -> Option<T> {
+        let text = self.change(field, given)?;
+        self.field(field, parse(&text))
+    }
+
+    /// Reads a list of ids, each of which is told of at `field.N`. More than `most` are `LIMIT_EXCEEDED`.
+    pub fn ids<K: Kind>(&mut self, field: &str, given: Option<Vec<ID>>, most: usize) -> Vec<Id<K>> {
         let given = given.unwrap_or_default();
         if given.len() > most {
-            return Err(Error::LimitExceeded {
+            self.refused = Some(Error::LimitExceeded {
                 what: "ids",
                 limit: most as u64,
             });
+            return Vec::new();
         }
-        let mut ids = Vec::with_capacity(given.len());
-        for (n, id) in given.iter().enumerate() {
-            ids.extend(self.field(&format!("{field}.{n}"), Id::parse(id)));
-        }
-        Ok(ids)
-    }
-
-    /// The values, which are there unless something was noted.
-    ///
-    /// # Errors
-    /// `INVALID` with all that was noted.
-    pub fn finish<T>(self, values: Option<T>) -> Result<T> {
-        match values {
-            Some(values) if self.0.is_empty() => Ok(values),
-            _ => Err(Error::Invalid(self.0)),
-        }
+        let ids = given.iter().enumerate();
+        ids.filter_map(|(n, id)| self.id(&format!("{field}.{n}"), id))
+            .collect()
     }
 
     /// Notes `violation`.
     pub fn push(&mut self, violation: Violation) {
-        self.0.push(violation);
+        self.noted.push(violation);
     }
 
     /// # Errors
     /// `INVALID` with all that was noted.
     pub fn invalid(self) -> Result<()> {
-        if self.0.is_empty() {
+        if self.noted.is_empty() {
             Ok(())
         } else {
-            Err(Error::Invalid(self.0))
+            Err(Error::Invalid(self.noted))
         }
     }
 
     /// # Errors
     /// `CONFLICT` with all that was noted.
     pub fn conflict(self) -> Result<()> {
-        if self.0.is_empty() {
+        if self.noted.is_empty() {
             Ok(())
         } else {
-            Err(Error::Conflict(self.0))
+            Err(Error::Conflict(self.noted))
         }
+    }
+}
+
+/// Parts of an input, each of which is there unless it broke a rule.
+pub trait Parts {
+    type Whole;
+    /// All parts, if all are there.
+    fn whole(self) -> Option<Self::Whole>;
+}
+
+impl<A> Parts for Option<A> {
+    type Whole = A;
+
+    fn whole(self) -> Option<A> {
+        self
+    }
+}
+
+impl<A, B> Parts for (Option<A>, Option<B>) {
+    type Whole = (A, B);
+
+    fn whole(self) -> Option<(A, B)> {
+        self.0.zip(self.1)
+    }
+}
+
+impl<A, B, C> Parts for (Option<A>, Option<B>, Option<C>) {
+    type Whole = (A, B, C);
+
+    fn whole(self) -> Option<(A, B, C)> {
+        Some((self.0?, self.1?, self.2?))
     }
 }

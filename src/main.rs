@@ -211,7 +211,10 @@ async fn create_admin(
     let app = App::open(config, Clock::system()).await?;
     match users::insert(&app, Operator, new, Role::Admin).await {
         Ok(user) => {
-            println!("{} is an admin now, with the id {}.", user.name, user.id);
+            println!(
+                "{} is an admin now, with the id {}.",
+                user.name.text, user.id
+            );
             Ok(())
         }
         Err(Error::Conflict(violations)) => {

@@ -6,13 +6,14 @@ pub mod store;
 pub mod tokens;
 
 use diesel::prelude::*;
+use diesel_derive_newtype::DieselNewType;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::{
     access::Role,
     clock::Timestamp,
     db::tables::{sign_in_sessions, users},
-    error::{Result, Rule},
+    error::{Error, Result, Rule},
     ids::{SignInId, UserId},
     text,
 };
@@ -22,14 +23,28 @@ use crate::{
 #[diesel(table_name = users)]
 pub struct User {
     pub id: UserId,
-    pub name: String,
-    pub name_key: String,
-    pub email: String,
+    #[diesel(embed)]
+    pub name: Name,
+    #[diesel(embed)]
+    pub email: Email,
     pub role: Role,
     pub is_banned: bool,
-    pub ban_reason: Option<String>,
+    pub ban_reason: Option<BanReason>,
     pub joined_at: Timestamp,
     pub updated_at: Option<Timestamp>,
+}
+
+impl User {
+    /// # Errors
+    /// `BANNED`.
+    pub fn unless_banned(self) -> Result<Self> {
+        if self.is_banned {
+            let reason = self.ban_reason.map(BanReason::into_inner);
+            Err(Error::Banned { reason })
+        } else {
+            Ok(self)
+        }
+    }
 }
 
 /// A device that is signed in.
@@ -47,10 +62,13 @@ pub struct SignInSession {
 
 /// What a user is called: a letter, then letters, digits and `_`, 1 to 64 characters; letters are those of the Latin
 /// alphabet and Hangul syllables.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = users)]
 pub struct Name {
+    #[diesel(column_name = name)]
     pub text: String,
     /// What must be unique.
+    #[diesel(column_name = name_key)]
     pub key: String,
 }
 
@@ -75,10 +93,13 @@ impl Name {
 }
 
 /// An e-mail address whose domain has a dot, at most 256 characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = users)]
 pub struct Email {
+    #[diesel(column_name = email)]
     pub text: String,
     /// What must be unique.
+    #[diesel(column_name = email_key)]
     pub key: String,
 }
 
@@ -98,6 +119,30 @@ impl Email {
             return Err(Rule::TooLong { max: 256 });
         }
         Ok(Self { key, text: email })
+    }
+}
+
+/// Why a user is banned, as the user is told: 1 to 512 characters, of several lines.
+#[derive(Clone, Debug, PartialEq, Eq, DieselNewType)]
+pub struct BanReason(String);
+
+impl BanReason {
+    /// # Errors
+    /// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
+    pub fn parse(reason: &str) -> Result<Self, Rule> {
+        text::paragraphs(reason, 1..=512).map(Self)
+    }
+
+    /// The reason itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The reason itself.
+    #[must_use]
+    pub fn into_inner(self) -> String {
+        self.0
     }
 }
 

@@ -6,7 +6,7 @@ use async_graphql::{
 };
 
 use super::{
-    Board, BoardName, parse_information,
+    Board, BoardName, Information,
     store::{self, BoardChanges, BoardList, Members, NewBoard, ReadableBoard},
 };
 use crate::{
@@ -17,7 +17,6 @@ use crate::{
     context::{ContextExt, Listed},
     direct::Direct,
     error::{Error, Result},
-    ids::BoardId,
     input::{self, Violations},
     posts::{
         Post,
@@ -37,12 +36,12 @@ impl Board {
 
     /// What the board is called, 1 to 128 characters; unique in any case.
     async fn name(&self) -> &str {
-        &self.name
+        &self.name.text
     }
 
     /// What the board is for, 1 to 512 characters.
     async fn information(&self) -> &str {
-        &self.information
+        self.information.as_str()
     }
 
     /// Whether every reader may enter; else only users with a grant, and admins, know that the board exists.
@@ -118,10 +117,10 @@ impl Board {
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Listed<Connection<Post>> {
-        let search = search.map_or(Ok(None), |text| Search::parse(&text));
+        let search = Violations::check(|v| v.optional("search", search, Search::parse))?;
         let list = PostList {
             board: Some(self.id),
-            search: search.map_err(|rule| Error::invalid("search", rule))?,
+            search: search.flatten(),
             order: order_by,
             ..PostList::default()
         };
@@ -273,11 +272,14 @@ impl BoardMutation {
         #[graphql(desc = "The board to be.")] input: CreateBoardInput,
     ) -> Result<Option<CreateBoardPayload>> {
         let app = ctx.app();
-        let mut violations = Violations::default();
-        let name = violations.field("name", BoardName::parse(&input.name));
-        let information = violations.field("information", parse_information(&input.information));
-        let members = violations.ids("memberIds", input.member_ids, app.config.limits.ids)?;
-        let (name, information) = violations.finish(name.zip(information))?;
+        let most = app.config.limits.ids;
+        let (name, information, members) = Violations::check(|v| {
+            (
+                v.field("name", BoardName::parse(&input.name)),
+                v.field("information", Information::parse(&input.information)),
+                Some(v.ids("memberIds", input.member_ids, most)),
+            )
+        })?;
         let (is_visible, is_available) = (input.is_visible, input.is_available);
         let board = store::insert(
             app,
@@ -303,20 +305,19 @@ impl BoardMutation {
     ) -> Result<Option<UpdateBoardPayload>> {
         let app = ctx.app();
         let most = app.config.limits.ids;
-        let mut violations = Violations::default();
-        let id = violations.field("id", BoardId::parse(&input.id));
-        let changes = BoardChanges {
-            name: violations.change("name", input.name, |name| BoardName::parse(&name)),
-            information: violations.change("information", input.information, |text| {
-                parse_information(&text)
-            }),
-            is_visible: violations.change("isVisible", input.is_visible, Ok),
-            is_available: violations.change("isAvailable", input.is_available, Ok),
-            add_members: violations.ids("addMemberIds", input.add_member_ids, most)?,
-            remove_members: violations.ids("removeMemberIds", input.remove_member_ids, most)?,
-        };
-        let board =
-            store::update(app, &ctx.act(ctx.admin()?), violations.finish(id)?, changes).await?;
+        let (id, changes) = Violations::check(|v| {
+            let id = v.id("id", &input.id);
+            let changes = BoardChanges {
+                name: v.new_text("name", input.name, BoardName::parse),
+                information: v.new_text("information", input.information, Information::parse),
+                is_visible: v.change("isVisible", input.is_visible),
+                is_available: v.change("isAvailable", input.is_available),
+                add_members: v.ids("addMemberIds", input.add_member_ids, most),
+                remove_members: v.ids("removeMemberIds", input.remove_member_ids, most),
+            };
+            (id, Some(changes))
+        })?;
+        let board = store::update(app, &ctx.act(ctx.admin()?), id, changes).await?;
         Ok(Some(UpdateBoardPayload { board }))
     }
 

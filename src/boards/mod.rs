@@ -5,6 +5,7 @@ pub mod graphql;
 pub mod store;
 
 use diesel::prelude::*;
+use diesel_derive_newtype::DieselNewType;
 
 use crate::{clock::Timestamp, db::tables::boards, error::Rule, ids::BoardId, text};
 
@@ -13,9 +14,9 @@ use crate::{clock::Timestamp, db::tables::boards, error::Rule, ids::BoardId, tex
 #[diesel(table_name = boards)]
 pub struct Board {
     pub id: BoardId,
-    pub name: String,
-    pub name_key: String,
-    pub information: String,
+    #[diesel(embed)]
+    pub name: BoardName,
+    pub information: Information,
     pub is_visible: bool,
     pub is_available: bool,
     /// Visible posts.
@@ -25,10 +26,13 @@ pub struct Board {
 }
 
 /// What a board is called: one line of 1 to 128 characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = boards)]
 pub struct BoardName {
+    #[diesel(column_name = name)]
     pub text: String,
     /// What must be unique.
+    #[diesel(column_name = name_key)]
     pub key: String,
 }
 
@@ -46,10 +50,20 @@ impl BoardName {
     }
 }
 
-/// What a board is for: one line of 1 to 512 characters.
-///
-/// # Errors
-/// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
-pub fn parse_information(information: &str) -> Result<String, Rule> {
-    text::paragraphs(information, 1..=512)
+/// What a board is for: 1 to 512 characters, of several lines.
+#[derive(Clone, Debug, PartialEq, Eq, DieselNewType)]
+pub struct Information(String);
+
+impl Information {
+    /// # Errors
+    /// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
+    pub fn parse(information: &str) -> Result<Self, Rule> {
+        text::paragraphs(information, 1..=512).map(Self)
+    }
+
+    /// The information itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }

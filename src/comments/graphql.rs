@@ -4,9 +4,8 @@ use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObje
 use futures_util::Stream;
 
 use super::{
-    Comment,
+    Comment, Content,
     live::CommentsOn,
-    parse_content,
     store::{self, CommentChanges, NewComment, ReadableComment},
 };
 use crate::{
@@ -16,7 +15,6 @@ use crate::{
     context::{ContextExt, owned_by},
     direct::Direct,
     error::{Error, Result},
-    ids::{CommentId, PostId},
     input::{self, Violations},
     posts::{Post, store::PostOfReadable},
 };
@@ -45,7 +43,7 @@ impl Comment {
 
     /// 1 to 4 000 characters.
     async fn content(&self) -> &str {
-        &self.content
+        self.content.as_str()
     }
 
     /// When it was written.
@@ -152,10 +150,12 @@ impl CommentMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The comment to be.")] input: CreateCommentInput,
     ) -> Result<Option<CreateCommentPayload>> {
-        let mut violations = Violations::default();
-        let post = violations.field("postId", PostId::parse(&input.post_id));
-        let content = violations.field("content", parse_content(input.content));
-        let (post, content) = violations.finish(post.zip(content))?;
+        let (post, content) = Violations::check(|v| {
+            (
+                v.id("postId", &input.post_id),
+                v.field("content", Content::parse(&input.content)),
+            )
+        })?;
         let new = NewComment {
             post,
             content,
@@ -172,19 +172,15 @@ impl CommentMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which comment, and what to change.")] input: UpdateCommentInput,
     ) -> Result<Option<UpdateCommentPayload>> {
-        let mut violations = Violations::default();
-        let id = violations.field("id", CommentId::parse(&input.id));
-        let changes = CommentChanges {
-            content: violations.change("content", input.content, parse_content),
-            is_visible: violations.change("isVisible", input.is_visible, Ok),
-        };
-        let comment = store::update(
-            ctx.app(),
-            &ctx.signed_in()?,
-            violations.finish(id)?,
-            changes,
-        )
-        .await?;
+        let (id, changes) = Violations::check(|v| {
+            let id = v.id("id", &input.id);
+            let changes = CommentChanges {
+                content: v.new_text("content", input.content, Content::parse),
+                is_visible: v.change("isVisible", input.is_visible),
+            };
+            (id, Some(changes))
+        })?;
+        let comment = store::update(ctx.app(), &ctx.signed_in()?, id, changes).await?;
         Ok(Some(UpdateCommentPayload { comment }))
     }
 

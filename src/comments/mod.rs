@@ -5,6 +5,7 @@ pub mod live;
 pub mod store;
 
 use diesel::prelude::*;
+use diesel_derive_newtype::DieselNewType;
 
 use crate::{
     clock::Timestamp,
@@ -21,16 +22,26 @@ pub struct Comment {
     pub id: CommentId,
     pub post_id: PostId,
     pub author_id: Option<UserId>,
-    pub content: String,
+    pub content: Content,
     pub is_visible: bool,
     pub created_at: Timestamp,
     pub updated_at: Option<Timestamp>,
 }
 
-/// 1 to 4 000 characters.
-///
-/// # Errors
-/// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
-pub fn parse_content(content: String) -> Result<String, Rule> {
-    text::paragraphs(&content, 1..=4_000)
+/// What a comment says: 1 to 4 000 characters.
+#[derive(Clone, Debug, PartialEq, Eq, DieselNewType)]
+pub struct Content(String);
+
+impl Content {
+    /// # Errors
+    /// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
+    pub fn parse(content: &str) -> Result<Self, Rule> {
+        text::paragraphs(content, 1..=4_000).map(Self)
+    }
+
+    /// The content itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }

@@ -8,7 +8,6 @@ pub mod dialect;
 pub mod lists;
 mod migrations;
 mod mysql;
-pub mod search;
 mod sqlite;
 pub mod tables;
 

@@ -3,6 +3,7 @@
 
 mod plan;
 mod random;
+mod rows;
 mod words;
 
 use std::time::Duration;
@@ -12,20 +13,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 use self::{
     plan::{MEMBERS, Plan, PlannedPost},
     random::Random,
+    rows::WholePost,
     words::{PRIVATE, THEMES},
 };
 use crate::{
     access::Role,
-    accounts::{Email, Name, User, store::users, tokens},
+    accounts::{Email, Name, User, tokens},
     app::App,
-    boards::{Board, BoardName, store as boards_store},
-    comments::{Comment, store as comments_store},
-    error::{Error, Result},
+    boards::{Board, BoardName, Information},
+    comments::{self, Comment},
+    error::{Error, Result, Rule},
     ids::{PostId, UserId},
-    posts::{
-        Post,
-        store::{self as posts_store, WholePost, likes},
-    },
+    posts::{Content, Post, Title},
 };
 
 /// Rows that one transaction writes: few enough for a statement's parameters on either engine.
@@ -81,10 +80,11 @@ pub async fn fill(app: &App, options: &Options) -> Result<Keys> {
 }
 
 async fn refuse_unless_empty(app: &App) -> Result<()> {
-    if users::exist(app).await? || boards_store::exist(app).await? {
-        return Err(Error::Conflict(Vec::new()));
+    if rows::is_empty(&app.db).await? {
+        Ok(())
+    } else {
+        Err(Error::Conflict(Vec::new()))
     }
-    Ok(())
 }
 
 /// The admin, the first of all, and the users.
@@ -104,26 +104,24 @@ async fn fill_users(app: &App, options: &Options, plan: &Plan) -> Result<(Keys, 
             0 => (keys.admin.clone(), &admin_hash, Role::Admin),
             n => (words::name(n - 1), &user_hash, Role::User),
         };
-        let invalid = |_| Error::internal("a name of the demo is not well-formed");
-        let name = Name::parse(&name).map_err(invalid)?;
-        let email = Email::parse(&format!("user{n}@example.org")).map_err(invalid)?;
+        let name = Name::parse(&name).map_err(malformed)?;
+        let email = Email::parse(&format!("user{n}@example.org")).map_err(malformed)?;
         at = at.after(Duration::from_secs(60 + random.below(3_600) as u64));
         let user = User {
             id: random.id(at),
-            name: name.text,
-            name_key: name.key,
-            email: email.text,
+            name,
+            email,
             role,
             is_banned: false,
             ban_reason: None,
             joined_at: at,
             updated_at: None,
         };
-        people.push((user, email.key, hash.clone()));
+        people.push((user, hash.clone()));
     }
     let ids = people.iter().skip(1).map(|(user, ..)| user.id).collect();
     app.db
-        .write(move |conn| users::insert_many(conn, &people))
+        .write(move |conn| rows::insert_users(conn, &people))
         .await?;
     Ok((keys, ids))
 }
@@ -138,14 +136,13 @@ async fn fill_boards(
     let counts = plan::post_counts(&plan.posts);
     let mut boards = Vec::with_capacity(THEMES.len());
     for (n, theme) in THEMES.iter().enumerate() {
-        let invalid = |_| Error::internal("a board of the demo is not well-formed");
-        let name = BoardName::parse(theme.name).map_err(invalid)?;
+        let name = BoardName::parse(theme.name).map_err(malformed)?;
+        let information = Information::parse(theme.information).map_err(malformed)?;
         let at = plan::beginning().before(Duration::from_secs(3_600 * (24 - n as u64)));
         boards.push(Board {
             id: random.id(at),
-            name: name.text,
-            name_key: name.key,
-            information: theme.information.to_owned(),
+            name,
+            information,
             is_visible: n != PRIVATE,
             is_available: true,
             post_count: number(counts[n]),
@@ -155,9 +152,9 @@ async fn fill_boards(
     }
     // Who posts most keeps the place tidy.
     let members: Vec<UserId> = people.iter().take(MEMBERS).copied().collect();
-    let rows = boards.clone();
+    let inserted = boards.clone();
     app.db
-        .write(move |conn| boards_store::insert_many(conn, &rows, &members, plan::beginning()))
+        .write(move |conn| rows::insert_boards(conn, &inserted, &members, plan::beginning()))
         .await?;
     Ok(boards)
 }
@@ -176,7 +173,7 @@ async fn fill_posts(
         let mut posts = Vec::with_capacity(batch.len());
         let mut liked = Vec::new();
         for planned in batch {
-            let post = post(&mut random, planned, people, boards);
+            let post = post(&mut random, planned, people, boards)?;
             // People in a row, from anywhere: nobody likes a post twice.
             let readers = if planned.board == PRIVATE {
                 MEMBERS
@@ -193,10 +190,10 @@ async fn fill_posts(
         let count = posts.len() as u64;
         app.db
             .write(move |conn| {
-                posts_store::insert_many(conn, &posts)?;
+                rows::insert_posts(conn, &posts)?;
                 liked
                     .chunks(BATCH)
-                    .try_for_each(|liked| likes::insert_many(conn, liked))
+                    .try_for_each(|liked| rows::insert_likes(conn, liked))
             })
             .await?;
         progress.inc(count);
@@ -209,8 +206,10 @@ fn post(
     planned: &PlannedPost,
     people: &[UserId],
     boards: &[Board],
-) -> WholePost {
+) -> Result<WholePost> {
     let (title, content) = THEMES[planned.board].post(random);
+    let title = Title::parse(&title).map_err(malformed)?;
+    let content = Content::parse(&content).map_err(malformed)?;
     let changed = planned
         .at
         .after(Duration::from_secs(60 + random.below(86_400) as u64));
@@ -226,7 +225,7 @@ fn post(
         created_at: planned.at,
         updated_at: planned.was_changed.then_some(changed),
     };
-    WholePost { post, content }
+    Ok(WholePost { post, content })
 }
 
 async fn fill_comments(
@@ -239,28 +238,33 @@ async fn fill_comments(
 ) -> Result<()> {
     let mut random = Random::new(options.seed, "texts of comments");
     for batch in plan.comments.chunks(BATCH) {
-        let comments: Vec<_> = batch
-            .iter()
-            .map(|planned| {
-                let board = plan.posts[planned.post].board;
-                Comment {
-                    id: random.id(planned.at),
-                    post_id: posts[planned.post],
-                    author_id: Some(people[planned.author]),
-                    content: THEMES[board].comment(&mut random),
-                    is_visible: planned.is_visible,
-                    created_at: planned.at,
-                    updated_at: None,
-                }
-            })
-            .collect();
+        let mut comments = Vec::with_capacity(batch.len());
+        for planned in batch {
+            let board = plan.posts[planned.post].board;
+            let id = random.id(planned.at);
+            let content = THEMES[board].comment(&mut random);
+            comments.push(Comment {
+                id,
+                post_id: posts[planned.post],
+                author_id: Some(people[planned.author]),
+                content: comments::Content::parse(&content).map_err(malformed)?,
+                is_visible: planned.is_visible,
+                created_at: planned.at,
+                updated_at: None,
+            });
+        }
         let count = comments.len() as u64;
         app.db
-            .write(move |conn| comments_store::insert_many(conn, &comments))
+            .write(move |conn| rows::insert_comments(conn, &comments))
             .await?;
         progress.inc(count);
     }
     Ok(())
+}
+
+/// A text of the demo that breaks a rule.
+fn malformed(rule: Rule) -> Error {
+    Error::internal(format!("a text of the demo is not well-formed: {rule:?}"))
 }
 
 fn number(count: usize) -> i32 {

@@ -4,10 +4,9 @@ use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObje
 use futures_util::Stream;
 
 use super::{
-    Post,
+    Content, Post, Title,
     list::{PostList, PostOrder},
     live::PostsOf,
-    parse_content, parse_title,
     store::{
         self, ContentOfPost, NewPost, PostChanges, ReadablePost,
         likes::{self, LikedByActor},
@@ -24,7 +23,7 @@ use crate::{
     context::{ContextExt, Listed, owned_by},
     direct::Direct,
     error::{Error, Result},
-    ids::{BoardId, PostId, UserId},
+    ids::{BoardId, UserId},
     input::{self, Violations},
     terms::Search,
 };
@@ -53,7 +52,7 @@ impl Post {
 
     /// One line of 1 to 128 characters.
     async fn title(&self) -> &str {
-        &self.title
+        self.title.as_str()
     }
 
     /// 1 to 50 000 characters.
@@ -163,17 +162,19 @@ impl PostQuery {
         #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Listed<Connection<Post>> {
-        let mut violations = Violations::default();
-        let board = board_id.map(|id| BoardId::parse(&id)).transpose();
-        let author = author_id.map(|id| UserId::parse(&id)).transpose();
-        let search = search.map_or(Ok(None), |text| Search::parse(&text));
+        let (board, author, search) = Violations::check(|v| {
+            (
+                v.optional("boardId", board_id.as_deref(), BoardId::parse),
+                v.optional("authorId", author_id.as_deref(), UserId::parse),
+                v.optional("search", search, Search::parse),
+            )
+        })?;
         let list = PostList {
-            board: violations.field("boardId", board).flatten(),
-            author: violations.field("authorId", author).flatten(),
-            search: violations.field("search", search).flatten(),
+            board,
+            author,
+            search: search.flatten(),
             order: order_by,
         };
-        violations.invalid()?;
         let page = PageArgs::new(first, after, last, before);
         ctx.list(list, page).await
     }
@@ -275,11 +276,13 @@ impl PostMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The post to be.")] input: CreatePostInput,
     ) -> Result<Option<CreatePostPayload>> {
-        let mut violations = Violations::default();
-        let board = violations.field("boardId", BoardId::parse(&input.board_id));
-        let title = violations.field("title", parse_title(&input.title));
-        let content = violations.field("content", parse_content(input.content));
-        let ((board, title), content) = violations.finish(board.zip(title).zip(content))?;
+        let (board, title, content) = Violations::check(|v| {
+            (
+                v.id("boardId", &input.board_id),
+                v.field("title", Title::parse(&input.title)),
+                v.field("content", Content::parse(&input.content)),
+            )
+        })?;
         let new = NewPost {
             board,
             title,
@@ -297,20 +300,16 @@ impl PostMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which post, and what to change.")] input: UpdatePostInput,
     ) -> Result<Option<UpdatePostPayload>> {
-        let mut violations = Violations::default();
-        let id = violations.field("id", PostId::parse(&input.id));
-        let changes = PostChanges {
-            title: violations.change("title", input.title, |title| parse_title(&title)),
-            content: violations.change("content", input.content, parse_content),
-            is_visible: violations.change("isVisible", input.is_visible, Ok),
-        };
-        let post = store::update(
-            ctx.app(),
-            &ctx.signed_in()?,
-            violations.finish(id)?,
-            changes,
-        )
-        .await?;
+        let (id, changes) = Violations::check(|v| {
+            let id = v.id("id", &input.id);
+            let changes = PostChanges {
+                title: v.new_text("title", input.title, Title::parse),
+                content: v.new_text("content", input.content, Content::parse),
+                is_visible: v.change("isVisible", input.is_visible),
+            };
+            (id, Some(changes))
+        })?;
+        let post = store::update(ctx.app(), &ctx.signed_in()?, id, changes).await?;
         Ok(Some(UpdatePostPayload { post }))
     }
 

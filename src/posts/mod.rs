@@ -6,6 +6,7 @@ pub mod live;
 pub mod store;
 
 use diesel::prelude::*;
+use diesel_derive_newtype::DieselNewType;
 
 use crate::{
     clock::Timestamp,
@@ -22,7 +23,7 @@ pub struct Post {
     pub id: PostId,
     pub board_id: BoardId,
     pub author_id: Option<UserId>,
-    pub title: String,
+    pub title: Title,
     pub is_visible: bool,
     pub view_count: i32,
     pub like_count: i32,
@@ -32,18 +33,44 @@ pub struct Post {
     pub updated_at: Option<Timestamp>,
 }
 
-/// One line of 1 to 128 characters.
-///
-/// # Errors
-/// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
-pub fn parse_title(title: &str) -> Result<String, Rule> {
-    text::line(title, 1..=128)
+/// What a post is called: one line of 1 to 128 characters.
+#[derive(Clone, Debug, PartialEq, Eq, DieselNewType)]
+pub struct Title(String);
+
+impl Title {
+    /// # Errors
+    /// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
+    pub fn parse(title: &str) -> Result<Self, Rule> {
+        text::line(title, 1..=128).map(Self)
+    }
+
+    /// The title itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-/// 1 to 50 000 characters.
-///
-/// # Errors
-/// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
-pub fn parse_content(content: String) -> Result<String, Rule> {
-    text::paragraphs(&content, 1..=50_000)
+/// What a post says: 1 to 50 000 characters.
+#[derive(Clone, Debug, PartialEq, Eq, DieselNewType)]
+pub struct Content(String);
+
+impl Content {
+    /// # Errors
+    /// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
+    pub fn parse(content: &str) -> Result<Self, Rule> {
+        text::paragraphs(content, 1..=50_000).map(Self)
+    }
+
+    /// The content itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The content itself.
+    #[must_use]
+    pub fn into_inner(self) -> String {
+        self.0
+    }
 }

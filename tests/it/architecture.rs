@@ -1,10 +1,12 @@
-//! The house rules about imports: they only go down, and never in a circle.
+//! The house rules: imports only go down, and never in a circle; each table has an owner.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
 };
+
+use crate::support::tables;
 
 /// The floors, from the ground up, by the beginning of a module's path; `*` stands for a feature.
 const FLOORS: [&[&str]; 9] = [
@@ -57,11 +59,32 @@ fn floor(module: &str) -> usize {
     })
 }
 
-/// Which module imports which, by file.
-fn imports() -> BTreeMap<String, BTreeSet<String>> {
+/// Who owns each table, and which other rooms may read it. The owner's types and its store alone may name a table
+/// otherwise, and they alone write to it; but for the demo, which fills a database that nobody uses yet.
+const TABLES: [(&str, &str, &[&str]); 10] = [
+    ("users", "accounts", &["access", "boards::store"]),
+    ("sign_in_sessions", "accounts", &["access"]),
+    ("refresh_tokens", "accounts", &[]),
+    ("sign_in_addresses", "accounts", &[]),
+    ("boards", "boards", &["posts::store", "comments::store"]),
+    ("board_grants", "boards", &[]),
+    ("posts", "posts", &["comments::store"]),
+    ("post_search", "posts", &[]),
+    ("likes", "posts", &[]),
+    ("comments", "comments", &[]),
+];
+
+/// The sources of all modules, without comments and tests.
+fn sources() -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut sources = BTreeMap::new();
     read(&root, &root, &mut sources);
+    sources
+}
+
+/// Which module imports which, by file.
+fn imports() -> BTreeMap<String, BTreeSet<String>> {
+    let sources = sources();
     let modules: BTreeSet<String> = sources.keys().cloned().collect();
     sources
         .iter()
@@ -239,4 +262,78 @@ fn walk(
     }
     way.pop();
     done.insert(room.to_owned());
+}
+
+/// Whether the module belongs to the room, which may be a part of a module's path.
+fn is_in(module: &str, room: &str) -> bool {
+    let rest = module.strip_prefix(room);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// Whether `code` names the table, as diesel's or in SQL.
+fn names(code: &str, table: &str) -> bool {
+    let is_table = |path: &String| path.ends_with(&format!("tables::{table}"));
+    let in_sql = |word: &str| {
+        let words = format!("{word} {table}");
+        code.match_indices(&words).any(|(at, _)| {
+            let after = code[at + words.len()..].chars().next();
+            after.is_none_or(|c| !c.is_alphanumeric() && c != '_')
+        })
+    };
+    paths(code).iter().any(is_table) || ["FROM", "INTO", "UPDATE", "JOIN"].into_iter().any(in_sql)
+}
+
+/// Whether `code` writes to the table.
+fn writes(code: &str, table: &str) -> bool {
+    let dense: String = code.split_whitespace().collect();
+    let by_diesel = ["insert_into", "insert_or_ignore_into", "update", "delete"]
+        .iter()
+        .any(|verb| dense.contains(&format!("{verb}({table}::table")));
+    let by_sql = ["INTO", "UPDATE", "DELETE FROM"]
+        .iter()
+        .any(|verb| code.contains(&format!("{verb} {table} ")));
+    by_diesel || by_sql
+}
+
+#[test]
+fn each_table_is_named_by_its_owner_and_its_readers_and_written_by_its_owner_alone() {
+    let mut strangers = Vec::new();
+    for (module, code) in sources() {
+        if is_in(&module, "db") || is_in(&module, "demo") {
+            continue;
+        }
+        for (table, owner, readers) in TABLES {
+            let is_owner = module == owner || is_in(&module, &format!("{owner}::store"));
+            let is_reader = readers.iter().any(|reader| is_in(&module, reader));
+            if !is_owner && writes(&code, table) {
+                strangers.push(format!("{module} writes to {table}"));
+            } else if !is_owner && !is_reader && names(&code, table) {
+                strangers.push(format!("{module} reads {table}"));
+            }
+        }
+    }
+    assert!(strangers.is_empty(), "{strangers:#?}");
+}
+
+#[test]
+fn a_stranger_to_a_table_is_found() {
+    let diesel =
+        "use crate::db::{on, tables::{likes, posts}};\ndiesel::update(\n    posts::table.find(id))";
+    let sql = "\"SELECT 1 FROM users WHERE id = ?\"";
+
+    assert!(names(diesel, "likes") && names(diesel, "posts") && !names(diesel, "post"));
+    assert!(writes(diesel, "posts") && !writes(diesel, "likes"));
+    assert!(names(sql, "users") && !names(sql, "user") && !writes(sql, "users"));
+    assert!(writes("\"INSERT INTO post_search (rowid)\"", "post_search"));
+}
+
+#[test]
+fn every_table_has_an_owner() {
+    let known: BTreeSet<_> = TABLES
+        .iter()
+        .map(|(table, ..)| (*table).to_owned())
+        .collect();
+    let there: BTreeSet<_> = tables().into_iter().map(|(table, _)| table).collect();
+
+    assert_eq!(known, there);
 }

@@ -71,8 +71,14 @@ async fn who_watches_a_post_gets_the_comments_that_are_added_to_it() {
     ann.comment_on(&post, "one").await;
     ben.comment_on(&post, "two").await;
 
-    assert_eq!(next(&mut seen).await.unwrap().unwrap().content, "one");
-    assert_eq!(next(&mut seen).await.unwrap().unwrap().content, "two");
+    assert_eq!(
+        next(&mut seen).await.unwrap().unwrap().content.as_str(),
+        "one"
+    );
+    assert_eq!(
+        next(&mut seen).await.unwrap().unwrap().content.as_str(),
+        "two"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,7 +124,10 @@ async fn who_falls_too_far_behind_is_told_to_load_anew_and_others_miss_nothing()
         app.app.bus.publish(&topic, comment);
         // Reads them as they come, which nobody could a backlog later.
         if n % (BACKLOG / 8) == 0 {
-            assert_eq!(next(&mut healthy).await.unwrap().unwrap().content, "one");
+            assert_eq!(
+                next(&mut healthy).await.unwrap().unwrap().content.as_str(),
+                "one"
+            );
         }
     }
 
@@ -127,7 +136,10 @@ async fn who_falls_too_far_behind_is_told_to_load_anew_and_others_miss_nothing()
         Some(Err(Error::ResyncRequired))
     ));
     assert!(next(&mut stalled).await.is_none());
-    assert_eq!(next(&mut healthy).await.unwrap().unwrap().content, "one");
+    assert_eq!(
+        next(&mut healthy).await.unwrap().unwrap().content.as_str(),
+        "one"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +187,10 @@ async fn watching_ends_when_the_post_can_no_longer_be_read() {
         .await
         .data();
         ann.comment_on(&post, "still").await;
-        assert_eq!(next(&mut seen).await.unwrap().unwrap().content, "still");
+        assert_eq!(
+            next(&mut seen).await.unwrap().unwrap().content.as_str(),
+            "still"
+        );
 
         let mut input = input;
         input["id"] = json!(if by_board { &board } else { &post });

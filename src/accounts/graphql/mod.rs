@@ -8,7 +8,7 @@ use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObje
 pub use sign_in::SignInMutation;
 
 use super::{
-    Email, Name, User,
+    BanReason, Email, Name, User,
     passwords::Password,
     store::{
         page::{UserFilter, UserList},
@@ -20,9 +20,7 @@ use crate::{
     connection::{Connection, PageArgs},
     context::{ContextExt, Listed},
     error::Result,
-    ids::UserId,
     input::{self, Violations},
-    text,
 };
 
 /// Queries about users.
@@ -202,16 +200,15 @@ impl UserMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom to change, and what.")] input: UpdateUserInput,
     ) -> Result<Option<UpdateUserPayload>> {
-        let mut violations = Violations::default();
-        let id = violations.field("id", UserId::parse(&input.id));
-        let name = violations.change("name", input.name, |name| Name::parse(&name));
-        let email = violations.change("email", input.email, |email| Email::parse(&email));
-        let id = violations.finish(id)?;
-        let changes = UserChanges {
-            name,
-            email,
-            current_password: input.current_password,
-        };
+        let (id, changes) = Violations::check(|v| {
+            let id = v.id("id", &input.id);
+            let changes = UserChanges {
+                name: v.new_text("name", input.name, Name::parse),
+                email: v.new_text("email", input.email, Email::parse),
+                current_password: input.current_password,
+            };
+            (id, Some(changes))
+        })?;
         let user = users::update(ctx.app(), &ctx.act(ctx.signed_in()?), id, changes).await?;
         Ok(Some(UpdateUserPayload { user }))
     }
@@ -245,18 +242,11 @@ impl UserMutation {
     ) -> Result<Option<ChangePasswordPayload>> {
         let (app, actor) = (ctx.app(), ctx.signed_in()?);
         let user = users::find(app, actor.id).await?;
-        let mut violations = Violations::default();
-        let new = violations.field(
-            "newPassword",
-            Password::parse(input.new_password, &user.name, &user.email),
-        );
-        users::change_password(
-            app,
-            &ctx.act(actor),
-            input.current_password,
-            violations.finish(new)?,
-        )
-        .await?;
+        let new = Violations::check(|v| {
+            let new = Password::parse(input.new_password, &user.name.text, &user.email.text);
+            v.field("newPassword", new)
+        })?;
+        users::change_password(app, &ctx.act(actor), input.current_password, new).await?;
         Ok(Some(ChangePasswordPayload { success: true }))
     }
 
@@ -267,14 +257,12 @@ impl UserMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whom to ban, and why.")] input: BanUserInput,
     ) -> Result<Option<BanUserPayload>> {
-        let mut violations = Violations::default();
-        let id = violations.field("id", UserId::parse(&input.id));
-        let reason = input
-            .reason
-            .map(|reason| text::paragraphs(&reason, 1..=512))
-            .transpose();
-        let reason = violations.field("reason", reason);
-        let (id, reason) = violations.finish(id.zip(reason))?;
+        let (id, reason) = Violations::check(|v| {
+            (
+                v.id("id", &input.id),
+                v.optional("reason", input.reason, BanReason::parse),
+            )
+        })?;
         let user =
             users::set_ban(ctx.app(), &ctx.act(ctx.admin()?), id, Some(Ban { reason })).await?;
         Ok(Some(BanUserPayload { user }))

@@ -127,14 +127,14 @@ impl SignInMutation {
         #[graphql(desc = "Who one wants to be.")] input: SignUpInput,
     ) -> Result<Option<SignUpPayload>> {
         let (app, caller) = (ctx.app(), ctx.caller());
-        let mut violations = Violations::default();
-        let name = violations.field("name", Name::parse(&input.name));
-        let email = violations.field("email", Email::parse(&input.email));
-        let password = violations.field(
-            "password",
-            Password::parse(input.password, &input.name, &input.email),
-        );
-        let ((name, email), password) = violations.finish(name.zip(email).zip(password))?;
+        let (name, email, password) = Violations::check(|v| {
+            let password = Password::parse(input.password, &input.name, &input.email);
+            (
+                v.field("name", Name::parse(&input.name)),
+                v.field("email", Email::parse(&input.email)),
+                v.field("password", password),
+            )
+        })?;
         let new = NewUser {
             name,
             email,

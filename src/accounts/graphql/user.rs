@@ -4,7 +4,7 @@ use async_graphql::{Context, ID, Object};
 
 use crate::{
     access::{Access, Role, auth},
-    accounts::{SignInSession, User, store::sessions::SessionsOfUser},
+    accounts::{BanReason, SignInSession, User, store::sessions::SessionsOfUser},
     boards::{Board, store::BoardList},
     clock::Timestamp,
     comments::{Comment, store::CommentList},
@@ -27,13 +27,13 @@ impl User {
 
     /// What the user is called: a letter, then letters, digits and underscores, 1 to 64 characters.
     async fn name(&self) -> &str {
-        &self.name
+        &self.name.text
     }
 
     /// The e-mail address.
     #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "owned_by(self.id)")]
     async fn email(&self) -> Option<&str> {
-        Some(&self.email)
+        Some(&self.email.text)
     }
 
     /// What the user may do in general.
@@ -51,7 +51,7 @@ impl User {
     /// Why the user is banned, as the user is told.
     #[graphql(directive = auth::apply(Access::Admin))]
     async fn ban_reason(&self) -> Option<&str> {
-        self.ban_reason.as_deref()
+        self.ban_reason.as_ref().map(BanReason::as_str)
     }
 
     /// When the user signed up.

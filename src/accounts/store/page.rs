@@ -73,7 +73,7 @@ impl List for UserList {
     }
 
     fn key(&self, user: &User) -> String {
-        user.name_key.clone()
+        user.name.key.clone()
     }
 
     fn read(conn: &mut Conn, _: &Actor, asked: &[Asked<Self>]) -> Result<Vec<Vec<User>>> {

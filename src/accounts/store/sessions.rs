@@ -98,11 +98,7 @@ pub async fn log_in(
     else {
         return Err(Error::Credentials);
     };
-    if user.is_banned {
-        return Err(Error::Banned {
-            reason: user.ban_reason,
-        });
-    }
+    let user = user.unless_banned()?;
     let rehashed = if verdict == Verdict::RightButOld {
         Some(app.hashing.hash(password).await?)
     } else {
@@ -143,11 +139,7 @@ pub async fn log_in(
             if present_hash != hash {
                 return Err(Error::Credentials);
             }
-            if present.is_banned {
-                return Err(Error::Banned {
-                    reason: present.ban_reason,
-                });
-            }
+            let present = present.unless_banned()?;
             if let Some(rehashed) = &rehashed {
                 let rehashed = users::password_hash.eq(rehashed);
                 on!(conn, |c| diesel::update(users::table.find(user.id))
@@ -220,11 +212,7 @@ pub async fn renew(app: &App, refresh_token: &str) -> Result<Granted> {
             dialect::lock(conn, Lockable::SignInSessions, id)?;
             let (rotated_at, token_ends, session, user) =
                 token_in_session(conn, &shown_hash)?.ok_or(Error::TokenInvalid)?;
-            if user.is_banned {
-                return Err(Error::Banned {
-                    reason: user.ban_reason,
-                });
-            }
+            let user = user.unless_banned()?;
             if token_ends <= now || session.expires_at <= now {
                 return Err(Error::TokenInvalid);
             }

@@ -8,7 +8,7 @@ use super::sessions;
 use crate::{
     access::{Act, Actor, Admin, Operator, Role, SignedIn},
     accounts::{
-        Email, Name, User,
+        BanReason, Email, Name, User,
         passwords::{self, Password},
     },
     app::App,
@@ -127,11 +127,8 @@ async fn make(app: &App, new: NewUser, role: Role) -> Result<User> {
                     users::role.eq(role),
                     users::is_banned.eq(false),
                 ),
-                (users::name.eq(&name.text), users::name_key.eq(&name.key)),
-                (
-                    users::email.eq(&email.text),
-                    users::email_key.eq(&email.key),
-                ),
+                &name,
+                &email,
                 users::password_hash.eq(&password_hash),
             );
             on!(conn, |c| diesel::insert_into(users::table)
@@ -141,49 +138,6 @@ async fn make(app: &App, new: NewUser, role: Role) -> Result<User> {
             by_id(conn, id)
         })
         .await
-}
-
-/// Whether there is any account.
-///
-/// # Errors
-/// Those of the database.
-pub async fn exist(app: &App) -> Result<bool> {
-    app.db
-        .read(|conn| {
-            let first: Option<UserId> =
-                on!(conn, |c| users::table.select(users::id).first(c).optional())?;
-            Ok(first.is_some())
-        })
-        .await
-}
-
-/// Makes many accounts as they are given, each with the key of its e-mail address and the hash of its password.
-///
-/// # Errors
-/// Those of the database.
-pub fn insert_many(conn: &mut Conn, accounts: &[(User, String, String)]) -> Result<()> {
-    let rows: Vec<_> = accounts
-        .iter()
-        .map(|(user, email_key, password_hash)| {
-            (
-                (
-                    users::id.eq(user.id),
-                    users::joined_at.eq(user.joined_at),
-                    users::role.eq(user.role),
-                    users::is_banned.eq(user.is_banned),
-                ),
-                (
-                    users::name.eq(&user.name),
-                    users::name_key.eq(&user.name_key),
-                    users::email.eq(&user.email),
-                    users::email_key.eq(email_key),
-                ),
-                users::password_hash.eq(password_hash),
-            )
-        })
-        .collect();
-    dialect::insert_many!(conn, users::table, rows);
-    Ok(())
 }
 
 /// A change of an account; what is absent stays.
@@ -211,7 +165,7 @@ pub async fn update(
     let moves = changes
         .email
         .as_ref()
-        .is_some_and(|email| email.text != user.email);
+        .is_some_and(|email| email.text != user.email.text);
     let mut checked = None;
     if moves {
         if user.id != actor.id {
@@ -227,19 +181,12 @@ pub async fn update(
             }
             refuse_taken(conn, Some(id), name.as_ref(), email.as_ref())?;
             let present = by_id(conn, id)?;
-            let is_same = name.as_ref().is_none_or(|n| n.text == present.name)
-                && email.as_ref().is_none_or(|e| e.text == present.email);
+            let is_same = name.as_ref().is_none_or(|n| n.text == present.name.text)
+                && email.as_ref().is_none_or(|e| e.text == present.email.text);
             if is_same {
                 return Ok(present);
             }
-            let changes = (
-                name.as_ref()
-                    .map(|n| (users::name.eq(&n.text), users::name_key.eq(&n.key))),
-                email
-                    .as_ref()
-                    .map(|e| (users::email.eq(&e.text), users::email_key.eq(&e.key))),
-                users::updated_at.eq(now),
-            );
+            let changes = (name.as_ref(), email.as_ref(), users::updated_at.eq(now));
             on!(conn, |c| diesel::update(users::table.find(id))
                 .set(changes)
                 .execute(c))
@@ -341,7 +288,7 @@ pub async fn set_ban(app: &App, _: &Act<'_, Admin>, id: UserId, ban: Option<Ban>
             if ban.is_some() {
                 keep_an_admin(conn, id)?;
             }
-            let reason = ban.as_ref().and_then(|ban| ban.reason.as_deref());
+            let reason = ban.as_ref().and_then(|ban| ban.reason.as_ref());
             let changes = (
                 users::is_banned.eq(ban.is_some()),
                 users::ban_reason.eq(reason),
@@ -359,7 +306,7 @@ pub async fn set_ban(app: &App, _: &Act<'_, Admin>, id: UserId, ban: Option<Ban>
 /// A ban and what its admin says of it.
 #[derive(Clone, Debug)]
 pub struct Ban {
-    pub reason: Option<String>,
+    pub reason: Option<BanReason>,
 }
 
 /// The hash that a password was found to fit.
@@ -478,7 +425,7 @@ fn conflict(error: diesel::result::Error) -> Error {
 
 /// Refuses to take the rights of the only admin who can use them. Holds all admins until the transaction ends.
 fn keep_an_admin(conn: &mut Conn, id: UserId) -> Result<()> {
-    dialect::lock_admins(conn)?;
+    lock_admins(conn)?;
     dialect::lock(conn, Lockable::Users, id)?;
     let user = by_id(conn, id)?;
     if user.role != Role::Admin || user.is_banned {
@@ -500,4 +447,13 @@ fn keep_an_admin(conn: &mut Conn, id: UserId) -> Result<()> {
     } else {
         Ok(())
     }
+}
+
+/// Keeps all admins what they are until the transaction ends, so that two of them cannot remove each other. On SQLite nobody
+/// else writes meanwhile anyway.
+fn lock_admins(conn: &mut Conn) -> Result<()> {
+    if let Conn::Mysql(conn) = conn {
+        diesel::sql_query("SELECT 1 FROM users WHERE role = 1 FOR UPDATE").execute(conn)?;
+    }
+    Ok(())
 }

@@ -13,7 +13,7 @@ use diesel::{
 
 pub use page::{BoardList, Member, Members};
 
-use super::{Board, BoardName};
+use super::{Board, BoardName, Information};
 use crate::{
     access::{Act, Actor, Admin},
     app::App,
@@ -122,7 +122,7 @@ pub fn enterable(conn: &mut Conn, actor: &Actor, id: BoardId) -> Result<Board> {
 #[derive(Clone, Debug)]
 pub struct NewBoard {
     pub name: BoardName,
-    pub information: String,
+    pub information: Information,
     pub is_visible: bool,
     pub is_available: bool,
     pub members: Vec<UserId>,
@@ -135,8 +135,7 @@ pub struct NewBoard {
 pub async fn insert(app: &App, _: &Act<'_, Admin>, new: NewBoard) -> Result<Board> {
     let board = Board {
         id: app.clock.id(),
-        name: new.name.text,
-        name_key: new.name.key,
+        name: new.name,
         information: new.information,
         is_visible: new.is_visible,
         is_available: new.is_available,
@@ -147,7 +146,7 @@ pub async fn insert(app: &App, _: &Act<'_, Admin>, new: NewBoard) -> Result<Boar
     let members = new.members;
     app.db
         .write(move |conn| {
-            refuse_taken(conn, board.id, &board.name_key)?;
+            refuse_taken(conn, board.id, &board.name.key)?;
             on!(conn, |c| diesel::insert_into(boards::table)
                 .values(&board)
                 .execute(c))
@@ -158,44 +157,11 @@ pub async fn insert(app: &App, _: &Act<'_, Admin>, new: NewBoard) -> Result<Boar
         .await
 }
 
-/// Whether there is any board.
-///
-/// # Errors
-/// Those of the database.
-pub async fn exist(app: &App) -> Result<bool> {
-    app.db
-        .read(|conn| {
-            let first: Option<BoardId> = on!(conn, |c| boards::table
-                .select(boards::id)
-                .first(c)
-                .optional())?;
-            Ok(first.is_some())
-        })
-        .await
-}
-
-/// Makes many boards as they are given, and grants `members` entry to the private ones.
-///
-/// # Errors
-/// Those of the database.
-pub fn insert_many(
-    conn: &mut Conn,
-    rows: &[Board],
-    members: &[UserId],
-    at: Timestamp,
-) -> Result<()> {
-    dialect::insert_many!(conn, boards::table, rows);
-    for board in rows.iter().filter(|board| !board.is_visible) {
-        dialect::insert_grants(conn, board.id, members, at)?;
-    }
-    Ok(())
-}
-
 /// A change of a board; what is absent stays.
 #[derive(Clone, Debug, Default)]
 pub struct BoardChanges {
     pub name: Option<BoardName>,
-    pub information: Option<String>,
+    pub information: Option<Information>,
     pub is_visible: Option<bool>,
     pub is_available: Option<bool>,
     pub add_members: Vec<UserId>,
@@ -205,7 +171,9 @@ pub struct BoardChanges {
 impl BoardChanges {
     /// Whether they would make `board` another one. Who may enter it is no part of it.
     fn change(&self, board: &Board) -> bool {
-        self.name.as_ref().is_some_and(|n| n.text != board.name)
+        self.name
+            .as_ref()
+            .is_some_and(|n| n.text != board.name.text)
             || self
                 .information
                 .as_ref()
@@ -242,10 +210,7 @@ pub async fn update(
             let mut board = find(conn)?;
             if changes.change(&board) {
                 let row = (
-                    changes
-                        .name
-                        .as_ref()
-                        .map(|n| (boards::name.eq(&n.text), boards::name_key.eq(&n.key))),
+                    changes.name.as_ref(),
                     changes
                         .information
                         .as_ref()
@@ -333,7 +298,22 @@ fn grant(
         violations.push(Rule::Unknown.at(format!("{field}.{n}")));
     }
     violations.invalid()?;
-    dialect::insert_grants(conn, board, members, at)
+    insert_grants(conn, board, members, at)
+}
+
+/// Grants `members` entry to `board`; those who have it already keep the older grant.
+fn insert_grants(conn: &mut Conn, board: BoardId, members: &[UserId], at: Timestamp) -> Result<()> {
+    for member in members {
+        let row = (
+            board_grants::board_id.eq(board),
+            board_grants::user_id.eq(*member),
+            board_grants::granted_at.eq(at),
+        );
+        on!(conn, |c| diesel::insert_or_ignore_into(board_grants::table)
+            .values(row)
+            .execute(c))?;
+    }
+    Ok(())
 }
 
 fn refuse_taken(conn: &mut Conn, own: BoardId, key: &str) -> Result<()> {

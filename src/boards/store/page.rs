@@ -70,7 +70,7 @@ impl List for BoardList {
     }
 
     fn key(&self, board: &Board) -> String {
-        board.name_key.clone()
+        board.name.key.clone()
     }
 
     fn read(conn: &mut Conn, actor: &Actor, asked: &[Asked<Self>]) -> Result<Vec<Vec<Board>>> {

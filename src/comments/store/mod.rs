@@ -9,7 +9,7 @@ use diesel::{dsl::auto_type, prelude::*, sql_types::Bool};
 
 pub use page::CommentList;
 
-use super::Comment;
+use super::{Comment, Content};
 use crate::{
     access::{Act, Actor, SignedIn},
     app::App,
@@ -112,7 +112,7 @@ fn readable_in(conn: &mut Conn, actor: &Actor, ids: &[CommentId]) -> Result<Vec<
 #[derive(Clone, Debug)]
 pub struct NewComment {
     pub post: PostId,
-    pub content: String,
+    pub content: Content,
     pub is_visible: bool,
 }
 
@@ -146,19 +146,10 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewComment) -> Result<Comm
     Ok(comment)
 }
 
-/// Makes many comments as they are given. That their posts count them has been seen to.
-///
-/// # Errors
-/// Those of the database.
-pub fn insert_many(conn: &mut Conn, rows: &[Comment]) -> Result<()> {
-    dialect::insert_many!(conn, comments::table, rows);
-    Ok(())
-}
-
 /// A change of a comment; what is absent stays.
 #[derive(Clone, Debug, Default)]
 pub struct CommentChanges {
-    pub content: Option<String>,
+    pub content: Option<Content>,
     pub is_visible: Option<bool>,
 }
 

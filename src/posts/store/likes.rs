@@ -8,7 +8,6 @@ use super::readable_in;
 use crate::{
     access::{Actor, SignedIn},
     app::App,
-    clock::Timestamp,
     db::{
         Conn,
         dialect::{self, Lockable},
@@ -106,25 +105,6 @@ async fn change(
             Ok(post)
         })
         .await
-}
-
-/// Makes many likes as they are given. That their posts count them has been seen to.
-///
-/// # Errors
-/// Those of the database.
-pub fn insert_many(conn: &mut Conn, liked: &[(PostId, UserId, Timestamp)]) -> Result<()> {
-    let rows: Vec<_> = liked
-        .iter()
-        .map(|(post, user, at)| {
-            (
-                likes::post_id.eq(*post),
-                likes::user_id.eq(*user),
-                likes::created_at.eq(*at),
-            )
-        })
-        .collect();
-    dialect::insert_many!(conn, likes::table, rows);
-    Ok(())
 }
 
 /// Likes that one statement takes back.

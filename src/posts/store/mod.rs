@@ -3,6 +3,7 @@
 
 pub mod likes;
 mod page;
+mod search;
 pub mod views;
 mod write;
 
@@ -10,7 +11,7 @@ use std::collections::HashMap;
 
 use diesel::{dsl::auto_type, prelude::*, sql_types::Bool};
 
-pub use write::{NewPost, PostChanges, WholePost, delete, insert, insert_many, update};
+pub use write::{NewPost, PostChanges, delete, insert, update};
 
 use super::Post;
 use crate::{

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::{prelude::*, sql_types::Bool};
 
-use super::is_shown;
+use super::{is_shown, search};
 use crate::{
     access::Actor,
     boards::store as boards_store,
@@ -12,7 +12,7 @@ use crate::{
     db::{
         Conn,
         lists::{self, keyset, keyset_of_two},
-        on, search,
+        on,
         tables::{boards, posts},
     },
     error::Result,
@@ -74,7 +74,9 @@ impl List for PostList {
     fn key(&self, post: &Post) -> PostKey {
         let order = match self.ordered() {
             Ordered::By(order) => order,
-            Ordered::ByRank(search) => return (search.matches(&post.title).into(), post.id),
+            Ordered::ByRank(search) => {
+                return (search.matches(post.title.as_str()).into(), post.id);
+            }
         };
         let value = match order.field {
             // Ids begin with the time of their making.

@@ -2,15 +2,15 @@
 
 use diesel::prelude::*;
 
-use super::{added_to, changed, editable};
+use super::{added_to, changed, editable, search};
 use crate::{
     access::{Act, Actor, SignedIn},
     app::App,
     boards::store as boards_store,
-    db::{Conn, dialect, on, search, tables::posts},
+    db::{Conn, on, tables::posts},
     error::Result,
     ids::{BoardId, PostId},
-    posts::Post,
+    posts::{Content, Post, Title},
     terms,
 };
 
@@ -18,8 +18,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct NewPost {
     pub board: BoardId,
-    pub title: String,
-    pub content: String,
+    pub title: Title,
+    pub content: Content,
     pub is_visible: bool,
 }
 
@@ -41,7 +41,7 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewPost) -> Result<Post> {
         updated_at: None,
     };
     let (actor, content) = (Actor::SignedIn(*actor), new.content);
-    let words = terms::words(&post.title, &content);
+    let words = terms::words(post.title.as_str(), content.as_str());
     let post = app
         .db
         .write(move |conn| {
@@ -74,54 +74,11 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewPost) -> Result<Post> {
     Ok(post)
 }
 
-/// A post with its content.
-#[derive(Clone, Debug)]
-pub struct WholePost {
-    pub post: Post,
-    pub content: String,
-}
-
-/// Makes many posts as they are given, counters included. That their boards count them has been seen to.
-///
-/// # Errors
-/// Those of the database.
-pub fn insert_many(conn: &mut Conn, whole: &[WholePost]) -> Result<()> {
-    let rows: Vec<_> = whole
-        .iter()
-        .map(|WholePost { post, content }| {
-            (
-                (
-                    posts::id.eq(post.id),
-                    posts::board_id.eq(post.board_id),
-                    posts::author_id.eq(post.author_id),
-                    posts::title.eq(&post.title),
-                    posts::content.eq(content),
-                    posts::is_visible.eq(post.is_visible),
-                ),
-                (
-                    posts::view_count.eq(post.view_count),
-                    posts::like_count.eq(post.like_count),
-                    posts::comment_count.eq(post.comment_count),
-                    posts::created_at.eq(post.created_at),
-                    posts::updated_at.eq(post.updated_at),
-                    posts::changed_at.eq(post.updated_at.unwrap_or(post.created_at)),
-                ),
-            )
-        })
-        .collect();
-    dialect::insert_many!(conn, posts::table, rows);
-    let words: Vec<_> = whole
-        .iter()
-        .map(|WholePost { post, content }| (post.id, terms::words(&post.title, content)))
-        .collect();
-    search::write_many(conn, &words)
-}
-
 /// A change of a post; what is absent stays.
 #[derive(Clone, Debug, Default)]
 pub struct PostChanges {
-    pub title: Option<String>,
-    pub content: Option<String>,
+    pub title: Option<Title>,
+    pub content: Option<Content>,
     pub is_visible: Option<bool>,
 }
 
@@ -136,7 +93,7 @@ pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChange
         .write(move |conn| {
             let mut post = editable(conn, &actor, id)?;
             let is_visible = changes.is_visible.unwrap_or(post.is_visible);
-            let content = |conn: &mut Conn| -> Result<String> {
+            let content = |conn: &mut Conn| -> Result<Content> {
                 Ok(on!(conn, |c| posts::table
                     .find(id)
                     .select(posts::content)
@@ -170,7 +127,11 @@ pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChange
             post.title = changes.title.clone().unwrap_or(post.title);
             if is_new_title || is_new_content {
                 let content = content(conn)?;
-                search::write(conn, id, &terms::words(&post.title, &content))?;
+                search::write(
+                    conn,
+                    id,
+                    &terms::words(post.title.as_str(), content.as_str()),
+                )?;
             }
             post.is_visible = is_visible;
             post.updated_at = Some(now);

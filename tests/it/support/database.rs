@@ -94,40 +94,33 @@ struct Row {
     row: String,
 }
 
+/// The tables of `src/db/tables.rs` with their columns.
+pub fn tables() -> Vec<(String, Vec<String>)> {
+    let source = include_str!("../../../src/db/tables.rs");
+    let tables = source.split("\ntable! {").skip(1).map(|table| {
+        let (head, body) = table.split_once(" {\n").unwrap();
+        let name = head.lines().last().unwrap().trim();
+        let name = name.split_once(" (").unwrap().0.to_owned();
+        let columns = body
+            .lines()
+            .take_while(|line| line.trim() != "}")
+            .filter_map(|line| line.trim().split_once(" -> "))
+            .map(|(column, _)| column.to_owned());
+        (name, columns.collect())
+    });
+    tables.collect()
+}
+
 /// Every row of every table as text.
 pub async fn rows(app: &App) -> Vec<String> {
-    const TABLES: [(&str, &str); 9] = [
-        (
-            "users",
-            "id name email password_hash role is_banned ban_reason joined_at updated_at",
-        ),
-        (
-            "sign_in_sessions",
-            "id user_id created_at last_used_at expires_at",
-        ),
-        ("refresh_tokens", "hash session_id expires_at rotated_at"),
-        ("sign_in_addresses", "user_id network signed_in_at"),
-        (
-            "boards",
-            "id name information is_visible is_available post_count created_at updated_at",
-        ),
-        ("board_grants", "board_id user_id granted_at"),
-        (
-            "posts",
-            "id board_id author_id title content is_visible view_count like_count comment_count created_at updated_at changed_at",
-        ),
-        ("likes", "post_id user_id created_at"),
-        (
-            "comments",
-            "id post_id author_id content is_visible created_at updated_at",
-        ),
-    ];
     app.db
         .read(|conn| {
             let mut rows = Vec::new();
-            for (table, columns) in TABLES {
+            for (table, columns) in tables() {
                 let columns: Vec<_> = columns
-                    .split(' ')
+                    .iter()
+                    // On SQLite, the search table has a rowid for it.
+                    .filter(|column| table != "post_search" || *column != "number")
                     .map(|c| format!("coalesce(hex({c}), 'null')"))
                     .collect();
                 let (sqlite, mysql) = (columns.join(" || ' ' || "), columns.join(", ' ', "));

@@ -27,7 +27,7 @@ use tempfile::TempDir;
 
 pub use client::{Answer, Client};
 pub use cut::{Cut, proxy};
-pub use database::{Database, Engine};
+pub use database::{Database, Engine, tables};
 pub use process::{Process, address_of, mutate};
 
 /// A password that nobody else has.

@@ -10,8 +10,11 @@ use diesel::{
     sqlite::Sqlite,
 };
 
-use super::{Conn, on, tables::posts};
-use crate::{error::Result, ids::PostId};
+use crate::{
+    db::{Conn, on, tables::posts},
+    error::Result,
+    ids::PostId,
+};
 
 /// Keeps the words that `post` is found by, in place of those before.
 ///
@@ -31,33 +34,6 @@ pub fn write(conn: &mut Conn, post: PostId, words: &str) -> Result<()> {
         .bind::<Text, _>(words)
         .bind::<Binary, _>(post)
         .execute(c))?;
-    Ok(())
-}
-
-/// Posts that one statement writes.
-const BATCH: usize = 200;
-
-/// [`write`] for many posts, of which none has words yet.
-///
-/// # Errors
-/// Those of the database.
-pub fn write_many(conn: &mut Conn, words: &[(PostId, String)]) -> Result<()> {
-    let table = match conn {
-        Conn::Sqlite(_) => "post_search (rowid, terms)",
-        Conn::Mysql(_) => "post_search (number, terms)",
-    };
-    for batch in words.chunks(BATCH) {
-        let row = "((SELECT number FROM posts WHERE id = ?), ?)";
-        let rows = vec![row; batch.len()].join(", ");
-        let statement = format!("INSERT INTO {table} VALUES {rows}");
-        on!(conn, |c| {
-            let mut query = diesel::sql_query(statement).into_boxed::<DB>();
-            for (post, words) in batch {
-                query = query.bind::<Binary, _>(*post).bind::<Text, _>(words);
-            }
-            query.execute(c)
-        })?;
-    }
     Ok(())
 }
 
