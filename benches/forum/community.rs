@@ -20,6 +20,13 @@ use crate::{
 const SEED: &str = "1";
 pub const USER: &str = "bench";
 pub const PASSWORD: &str = "measured twice, cut once";
+/// The list that is measured, at madang and at mercurius.
+pub const LIST_DOCUMENT: &str = "{ posts(first: 20) { nodes { id title author { name } commentCount } pageInfo { hasNextPage endCursor } } }";
+
+/// The post that is written, everywhere the same.
+pub const TITLE: &str = "a post that a person wrote";
+pub const CONTENT: &str = "the quick brown fox jumps over the lazy dog, and then it does so again; the quick brown fox jumps over the lazy dog, and then it does so again; the quick brown fox jumps over the lazy dog.";
+
 /// So many people, of whom the first one is [`USER`], say something on one post: more than a page.
 const COMMENTERS: usize = 21;
 

@@ -12,12 +12,10 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use crate::{
-    community::Community,
+    community::{CONTENT, Community, LIST_DOCUMENT, TITLE},
     http::Request,
     measure::{Bench, MERCURIUS, POCKETBASE},
     process::{Server, free_port},
-    reads::LIST_DOCUMENT,
-    writes::{CONTENT, TITLE},
 };
 
 const POCKETBASE_LIST: &str = "/api/collections/posts/records?page=1&perPage=20&sort=-created&skipTotal=1&expand=author&fields=id,title,commentCount,expand.author.name";

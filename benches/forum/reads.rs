@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use crate::{
-    community::{Community, ask, graphql, token},
+    community::{Community, LIST_DOCUMENT, ask, graphql, token},
     http::Request,
     measure::{BARE, Bench, Contestant, MADANG},
     peers::Peer,
@@ -19,7 +19,6 @@ pub const POST: &str = "post with 20 comments";
 /// At so many connections each.
 pub const CONNECTIONS: [u32; 2] = [16, 32];
 
-pub const LIST_DOCUMENT: &str = "{ posts(first: 20) { nodes { id title author { name } commentCount } pageInfo { hasNextPage endCursor } } }";
 const PAGE_DOCUMENT: &str = "query ($after: String) { posts(first: 20, after: $after) { nodes { id title author { name } commentCount } pageInfo { hasNextPage endCursor } } }";
 const POST_DOCUMENT: &str = "query ($id: ID!) { post(id: $id) { id title content createdAt author { name } board { name } comments(first: 20) { nodes { id content createdAt author { name } } pageInfo { hasNextPage endCursor } } } }";
 

@@ -9,11 +9,10 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    community::{Community, graphql, log_in, token},
+    community::{Community, LIST_DOCUMENT, graphql, log_in, token},
     http::Request,
     measure::{Bench, Contestant, MADANG},
     peers::Peer,
-    reads::LIST_DOCUMENT,
     results::figure,
 };
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    community::{Community, graphql, token},
+    community::{CONTENT, Community, TITLE, graphql, token},
     http::Request,
     measure::{Bench, Contestant, MADANG},
     peers::Peer,
@@ -14,8 +14,6 @@ pub const CREATE: &str = "create a post";
 /// So many people write at once.
 pub const WRITERS: [u32; 4] = [1, 16, 32, 64];
 
-pub const TITLE: &str = "a post that a person wrote";
-pub const CONTENT: &str = "the quick brown fox jumps over the lazy dog, and then it does so again; the quick brown fox jumps over the lazy dog, and then it does so again; the quick brown fox jumps over the lazy dog.";
 const DOCUMENT: &str = "mutation ($input: CreatePostInput!) { createPost(input: $input) { post { id title createdAt } } }";
 
 /// createPost at `synchronous=FULL`, beside PocketBase's create.

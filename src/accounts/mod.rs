@@ -1,6 +1,7 @@
 //! Accounts: who people are and how they prove it. Users, passwords, sign-in sessions and tokens.
 
 pub mod graphql;
+pub mod hashes;
 pub mod passwords;
 pub mod store;
 pub mod tokens;

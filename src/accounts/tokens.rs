@@ -85,7 +85,7 @@ pub fn issue_access(app: &App, user: &User, session: SignInId) -> Result<AccessT
         }
         .to_owned(),
     };
-    let key = EncodingKey::from_secret(&app.jwt_secret);
+    let key = EncodingKey::from_secret(&app.keys.access_tokens);
     let text = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
         .map_err(Error::internal)?;
     Ok(AccessToken {
@@ -110,7 +110,7 @@ pub fn read_access(app: &App, token: &str) -> Result<AccessClaims> {
     if header.crit.is_some() {
         return Err(Error::TokenInvalid);
     }
-    let key = DecodingKey::from_secret(&app.jwt_secret);
+    let key = DecodingKey::from_secret(&app.keys.access_tokens);
     let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation)
         .map_err(|_| Error::TokenInvalid)?
         .claims;

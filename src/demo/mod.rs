@@ -18,7 +18,7 @@ use self::{
 };
 use crate::{
     access::Role,
-    accounts::{Email, Name, User, tokens},
+    accounts::{Email, Name, User, hashes, tokens},
     app::App,
     boards::{Board, BoardName, Information},
     comments::{self, Comment},
@@ -94,9 +94,9 @@ async fn fill_users(app: &App, options: &Options, plan: &Plan) -> Result<(Keys, 
         admin: "admin".to_owned(),
         password: tokens::random()?.chars().take(20).collect(),
     };
-    let admin_hash = app.hashing.hash(keys.password.clone()).await?;
+    let admin_hash = hashes::hash(&app.cpu, keys.password.clone()).await?;
     // Nobody knows this password, so nobody can log in as one of the users.
-    let user_hash = app.hashing.hash(tokens::random()?).await?;
+    let user_hash = hashes::hash(&app.cpu, tokens::random()?).await?;
     let mut people = Vec::with_capacity(plan.users + 1);
     let mut at = plan::beginning().before(Duration::from_secs(30 * 86_400));
     for n in 0..=plan.users {

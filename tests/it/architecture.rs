@@ -16,11 +16,12 @@ const FLOORS: [&[&str]; 9] = [
         "clock",
         "config",
         "connection",
+        "cpu",
         "direct",
         "error",
-        "hashing",
         "ids",
         "input",
+        "keys",
         "logging",
         "rounds",
         "terms",
@@ -33,7 +34,7 @@ const FLOORS: [&[&str]; 9] = [
     &["*"],
     &["*::store", "*::live", "*::jobs"],
     &["*::graphql"],
-    &["server", "demo", ""],
+    &["server", "demo", "commands", ""],
 ];
 
 const FEATURES: [&str; 4] = ["accounts", "boards", "comments", "posts"];

@@ -10,7 +10,8 @@ use crate::{
         Email, Name, User,
         passwords::Password,
         store::{
-            sessions::{self, Granted},
+            refresh, sessions,
+            sign_in::{self, Granted},
             users::{self, NewUser},
         },
         tokens,
@@ -156,7 +157,7 @@ impl SignInMutation {
         refuse_cookie_over_socket(ctx, input.delivery)?;
         let act = ctx.act(ctx.actor());
         let granted =
-            sessions::log_in(ctx.app(), &act, &input.name_or_email, input.password).await?;
+            sign_in::log_in(ctx.app(), &act, &input.name_or_email, input.password).await?;
         Ok(Some(deliver(ctx, granted, input.delivery)))
     }
 
@@ -176,7 +177,7 @@ impl SignInMutation {
             (None, None) => return Err(Error::Unauthenticated),
         };
         refuse_cookie_over_socket(ctx, delivery)?;
-        let granted = sessions::renew(ctx.app(), &token).await?;
+        let granted = refresh::refresh(ctx.app(), &token).await?;
         Ok(Some(deliver(ctx, granted, delivery)))
     }
 

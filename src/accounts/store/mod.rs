@@ -2,5 +2,7 @@
 
 mod addresses;
 pub mod page;
+pub mod refresh;
 pub mod sessions;
+pub mod sign_in;
 pub mod users;

@@ -9,6 +9,7 @@ use crate::{
     access::{Act, Actor, Admin, Operator, Role, SignedIn},
     accounts::{
         BanReason, Email, Name, User,
+        hashes::{self, Verdict},
         passwords::{self, Password},
     },
     app::App,
@@ -20,7 +21,6 @@ use crate::{
         taken,
     },
     error::{Error, Result, Rule},
-    hashing::Verdict,
     ids::UserId,
     input::Violations,
     loader::Batch,
@@ -115,7 +115,7 @@ async fn make(app: &App, new: NewUser, role: Role) -> Result<User> {
         email,
         password,
     } = new;
-    let password_hash = app.hashing.hash(password.into_inner()).await?;
+    let password_hash = hashes::hash(&app.cpu, password.into_inner()).await?;
     let (id, joined_at) = (app.clock.id(), app.clock.now());
     app.db
         .write(move |conn| {
@@ -208,7 +208,7 @@ pub async fn change_password(
 ) -> Result<()> {
     let actor = act.actor;
     let checked = check_password(app, actor.id, Some(current)).await?;
-    let hash = app.hashing.hash(new.into_inner()).await?;
+    let hash = hashes::hash(&app.cpu, new.into_inner()).await?;
     let now = app.clock.now();
     app.db
         .write(move |conn| {
@@ -368,7 +368,7 @@ async fn check_password(app: &App, id: UserId, password: Option<String>) -> Resu
         })
         .await?;
     let password = passwords::typed(&password);
-    match app.hashing.verify(password, Some(hash.clone())).await? {
+    match hashes::verify(&app.cpu, password, Some(hash.clone())).await? {
         Verdict::Right | Verdict::RightButOld => Ok(Checked(hash)),
         Verdict::Wrong => Err(Error::invalid("currentPassword", Rule::WrongPassword)),
     }

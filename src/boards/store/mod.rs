@@ -103,14 +103,14 @@ impl Batch for BoardOfReadable {
 /// # Errors
 /// `NOT_FOUND` for a board that is not there or not for `actor`.
 pub async fn readable(app: &App, actor: Actor, id: BoardId) -> Result<Board> {
-    app.db.read(move |conn| enterable(conn, &actor, id)).await
+    app.db.read(move |conn| readable_in(conn, &actor, id)).await
 }
 
 /// [`readable`] within a transaction.
 ///
 /// # Errors
 /// As [`readable`].
-pub fn enterable(conn: &mut Conn, actor: &Actor, id: BoardId) -> Result<Board> {
+pub fn readable_in(conn: &mut Conn, actor: &Actor, id: BoardId) -> Result<Board> {
     Ok(on!(conn, |c| boards::table
         .filter(boards::id.eq(id))
         .filter(may_enter(actor))

@@ -5,8 +5,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use diesel::prelude::*;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 
 use crate::{
     access::Caller,
@@ -52,22 +50,10 @@ fn reader(app: &App, caller: &Caller) -> String {
         return user.to_string();
     }
     let client = &caller.client;
-    let key = keyed_hash(&app.jwt_secret, &[b"views of anonymous readers"]);
     let agent = client.user_agent.as_deref().unwrap_or_default();
     let address = client.address.to_string();
-    BASE64_URL_SAFE_NO_PAD.encode(keyed_hash(&key, &[address.as_bytes(), agent.as_bytes()]))
-}
-
-fn keyed_hash(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
-    // A MAC of this kind takes a key of any length.
-    let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(key) else {
-        return Vec::new();
-    };
-    for part in parts {
-        mac.update(part);
-        mac.update(&[0]);
-    }
-    mac.finalize().into_bytes().to_vec()
+    let key = &app.keys.anonymous_readers;
+    BASE64_URL_SAFE_NO_PAD.encode(key.hash(&[address.as_bytes(), agent.as_bytes()]))
 }
 
 /// Writes to the database what has been counted since the last time. What cannot be written is kept for the next time.

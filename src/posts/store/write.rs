@@ -45,7 +45,7 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewPost) -> Result<Post> {
     let post = app
         .db
         .write(move |conn| {
-            boards_store::enterable(conn, &actor, post.board_id)?;
+            boards_store::readable_in(conn, &actor, post.board_id)?;
             boards_store::count_posts(conn, post.board_id, i32::from(post.is_visible))?;
             let row = (
                 (

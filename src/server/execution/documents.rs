@@ -73,7 +73,7 @@ pub(super) struct Documents {
     ids: AtomicU64,
     /// By their very text: equal hashes never make two texts one.
     read: Cache<Arc<str>, Arc<Document>>,
-    /// By document, place of the operation in it, and which condition variables are true.
+    /// By document, index of the operation in it, and which condition variables are true.
     decided: Cache<(u64, usize, Vec<bool>), Arc<Operation>>,
 }
 
@@ -148,7 +148,7 @@ impl Documents {
         })
     }
 
-    /// The operation at `place` of `document`, with its conditions decided by `variables`.
+    /// The operation with this `index` of `document`, with its conditions decided by `variables`.
     ///
     /// # Errors
     /// `FORBIDDEN` for introspection that is off; `BAD_REQUEST` for a condition that is null; `INVALID` for null in input fields that have a default.
@@ -156,10 +156,10 @@ impl Documents {
         &self,
         registry: &Registry,
         document: &Document,
-        place: usize,
+        index: usize,
         variables: &Variables,
     ) -> Result<Arc<Operation>, Error> {
-        let entry = &document.operations[place];
+        let entry = &document.operations[index];
         let nulls = entry.never_null.iter();
         let nulls = nulls.filter(|(name, _)| variables.get(name) == Some(&ConstValue::Null));
         let violations: Vec<_> = nulls.map(|(_, field)| Rule::Null.at(field)).collect();
@@ -184,7 +184,7 @@ impl Documents {
                 }
             })
             .collect::<Result<Vec<bool>, Error>>()?;
-        let key = (document.id, place, truths);
+        let key = (document.id, index, truths);
         if let Some(operation) = self.decided.get(&key) {
             return Ok(operation);
         }
@@ -208,7 +208,7 @@ impl Documents {
 }
 
 impl Document {
-    /// The place of the operation that `name` asks for.
+    /// The index of the operation that `name` asks for.
     ///
     /// # Errors
     /// `BAD_REQUEST` when there is none, or none is named where there are several.
@@ -232,8 +232,8 @@ impl Document {
         }
     }
 
-    pub(super) fn operation(&self, place: usize) -> &OperationDefinition {
-        &self.operations[place].definition.node
+    pub(super) fn operation(&self, index: usize) -> &OperationDefinition {
+        &self.operations[index].definition.node
     }
 }
 

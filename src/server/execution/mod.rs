@@ -31,10 +31,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use parking_lot::RwLock;
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
 use self::{
     answer::wire,
@@ -46,8 +43,8 @@ use crate::{
     app::App,
     budget::{Account, AnswerSize},
     config::Limits,
+    cpu::{Cpu, Share},
     error::{Error, Result},
-    hashing,
     loader::Loaders,
     memory::Memory,
 };
@@ -108,8 +105,7 @@ struct Shared {
     documents: Documents,
     /// The schema's types, once the executor has shown them.
     types: Arc<RwLock<Option<SchemaEnv>>>,
-    /// Large documents that are prepared at once: one core is left to everything else.
-    preparing: Arc<Semaphore>,
+    cpu: Cpu,
     /// Puts into a request what resolvers find in their context.
     equip: Box<dyn Fn(Request) -> Request + Send + Sync>,
 }
@@ -117,18 +113,26 @@ struct Shared {
 impl<E: Executor> Engine<E> {
     /// An engine for a schema that carries the extension [`Execution`].
     pub fn new(executor: E, app: App, rights: Arc<dyn Rights>) -> Self {
-        let limits = app.config.limits.clone();
+        let (limits, cpu) = (app.config.limits.clone(), app.cpu.clone());
         let introspection = app.config.introspection.is_on();
         let memory = Arc::<Memory>::default();
         let equip = move |request: Request| {
             let loaders = Loaders::with(Arc::clone(&memory));
             request.data(app.clone()).data(loaders)
         };
-        Self::with(executor, limits, introspection, rights, Box::new(equip))
+        Self::with(
+            executor,
+            cpu,
+            limits,
+            introspection,
+            rights,
+            Box::new(equip),
+        )
     }
 
     fn with(
         executor: E,
+        cpu: Cpu,
         limits: Limits,
         introspection: bool,
         rights: Arc<dyn Rights>,
@@ -139,7 +143,7 @@ impl<E: Executor> Engine<E> {
             limits,
             rights,
             types: Arc::default(),
-            preparing: Arc::new(Semaphore::new(hashing::threads())),
+            cpu,
             equip,
         };
         Self {
@@ -164,19 +168,12 @@ impl<E: Executor> Engine<E> {
             return self.shared.prepare(&schema, request, deadline);
         }
         let shared = Arc::clone(&self.shared);
-        let preparing = async move {
-            let permit = Arc::clone(&shared.preparing).acquire_owned().await;
-            let permit = permit.map_err(|e| one(Error::internal(e)))?;
-            let work = move || {
-                // Held by the thread, not by the request: who hangs up makes no room for a thread more.
-                let _permit = permit;
-                shared.prepare(&schema, request, deadline)
-            };
-            let task = tokio::task::spawn_blocking(work);
-            task.await.map_err(|e| one(Error::internal(e)))?
-        };
-        let in_time = timeout_at(deadline, preparing).await;
-        in_time.unwrap_or_else(|_| Err(one(Error::Timeout)))
+        let work = move || shared.prepare(&schema, request, deadline);
+        let preparing = self.shared.cpu.run(Share::Documents, work);
+        match timeout_at(deadline, preparing).await {
+            Ok(prepared) => prepared.map_err(one)?,
+            Err(_) => Err(one(Error::Timeout)),
+        }
     }
 
     /// Runs a query or a mutation.
@@ -289,10 +286,10 @@ impl Shared {
         let registry = &schema.registry;
 
         let document = documents.read(registry, &request.query)?;
-        let place = document
+        let index = document
             .choose(request.operation_name.as_deref())
             .map_err(one)?;
-        let definition = document.operation(place);
+        let definition = document.operation(index);
         let variables = variables::coerce(
             registry,
             &definition.variable_definitions,
@@ -300,7 +297,7 @@ impl Shared {
             request.uploads.len(),
         )?;
         let operation = documents
-            .decide(registry, &document, place, &variables)
+            .decide(registry, &document, index, &variables)
             .map_err(one)?;
         cost::check(&operation.costs, &variables, limits).map_err(one)?;
         Ok(Prepared {

@@ -11,9 +11,9 @@ use async_graphql_value::{ConstValue, Value};
 use super::{Walk, usage::Usage};
 use crate::error::short;
 
-/// Where a literal stands: its type, if that is known, and whether the place has a default.
+/// Where a literal stands: its type, if that is known, and whether the argument or field has a default.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct Slot<'a> {
     ty: Option<&'a str>,
     has_default: bool,
     pos: Pos,
@@ -26,13 +26,13 @@ pub(super) fn check<'a>(
     argument: Option<&'a MetaInputValue>,
     pos: Pos,
 ) {
-    let place = Place {
+    let slot = Slot {
         ty: argument.map(|argument| argument.ty.as_str()),
         has_default: argument.is_some_and(|argument| argument.default_value.is_some()),
         pos,
     };
     let mut found = Found::default();
-    found.value(walk.registry, value, place);
+    found.value(walk.registry, value, slot);
     walk.scope.usages.extend(found.usages);
     for misfit in found.misfits {
         walk.report(pos, || misfit);
@@ -42,13 +42,13 @@ pub(super) fn check<'a>(
 /// Checks the default of a variable.
 pub(super) fn check_constant(walk: &mut Walk<'_>, value: &ConstValue, ty: &str, pos: Pos) {
     let value = value.clone().into_value();
-    let place = Place {
+    let slot = Slot {
         ty: Some(ty),
         has_default: false,
         pos,
     };
     let mut found = Found::default();
-    found.value(walk.registry, &value, place);
+    found.value(walk.registry, &value, slot);
     for misfit in found.misfits {
         walk.report(pos, || misfit);
     }
@@ -83,16 +83,16 @@ impl<'a> Found<'a> {
         &mut self,
         registry: &'a async_graphql::registry::Registry,
         value: &'a Value,
-        place: Place<'a>,
+        slot: Slot<'a>,
     ) {
-        let item = |ty| Place {
+        let item = |ty| Slot {
             ty,
             has_default: false,
-            ..place
+            ..slot
         };
-        let Some(ty) = place.ty else {
+        let Some(ty) = slot.ty else {
             match value {
-                Value::Variable(name) => self.usage(name, place),
+                Value::Variable(name) => self.usage(name, slot),
                 Value::List(items) => items
                     .iter()
                     .for_each(|v| self.value(registry, v, item(None))),
@@ -104,7 +104,7 @@ impl<'a> Found<'a> {
             return;
         };
         match (MetaTypeName::create(ty), value) {
-            (_, Value::Variable(name)) => self.usage(name, place),
+            (_, Value::Variable(name)) => self.usage(name, slot),
             (MetaTypeName::NonNull(_), Value::Null) => self.misfit(ty, value),
             (MetaTypeName::NonNull(inner), _) => self.value(registry, value, item(Some(inner))),
             (_, Value::Null) => {}
@@ -122,7 +122,7 @@ impl<'a> Found<'a> {
                     input_fields,
                     oneof,
                     ..
-                }) => self.object(registry, value, ty, input_fields, *oneof, place.pos),
+                }) => self.object(registry, value, ty, input_fields, *oneof, slot.pos),
                 Some(MetaType::Enum { enum_values, .. }) => match value {
                     Value::Enum(name) if enum_values.contains_key(name.as_str()) => {}
                     _ => self.misfit(ty, value),
@@ -161,13 +161,13 @@ impl<'a> Found<'a> {
                     short(name)
                 ));
             }
-            let place = Place {
+            let slot = Slot {
                 ty: field.map(|field| field.ty.as_str()),
                 has_default: field.is_some_and(|field| field.default_value.is_some()),
                 pos,
             };
             self.path.push(name.as_str().into());
-            self.value(registry, value, place);
+            self.value(registry, value, slot);
             self.path.pop();
         }
         for field in known.values() {
@@ -187,18 +187,18 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn usage(&mut self, name: &'a str, place: Place<'a>) {
-        let is_non_null = place
+    fn usage(&mut self, name: &'a str, slot: Slot<'a>) {
+        let is_non_null = slot
             .ty
             .is_some_and(|ty| MetaTypeName::create(ty).is_non_null());
-        let never_null = (place.has_default && is_non_null && !self.path.is_empty())
-            .then(|| self.path.join("."));
+        let never_null =
+            (slot.has_default && is_non_null && !self.path.is_empty()).then(|| self.path.join("."));
         self.usages.push(Usage {
             name,
-            expected: place.ty,
-            has_default: place.has_default,
+            expected: slot.ty,
+            has_default: slot.has_default,
             never_null,
-            pos: place.pos,
+            pos: slot.pos,
         });
     }
 

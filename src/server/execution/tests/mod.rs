@@ -27,6 +27,7 @@ use crate::{
     access::{Access, Actor, Caller, Client},
     budget::Budget,
     config::Limits,
+    cpu::Cpu,
     error::{Error, Language, Result},
 };
 
@@ -116,6 +117,7 @@ impl<E: Executor> Bench<E> {
         let journal = Arc::clone(&self.journal);
         Engine::with(
             self.executor.clone(),
+            Cpu::default(),
             self.limits.clone(),
             self.introspection,
             Arc::clone(&self.rights) as Arc<dyn Rights>,

@@ -1,0 +1,194 @@
+//! Refresh tokens: each is exchanged for a successor once, which renews its sign-in session.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+
+use super::sign_in::Granted;
+use crate::{
+    accounts::{SignInSession, User, tokens},
+    app::App,
+    clock::Timestamp,
+    db::{
+        Conn,
+        dialect::{self, Lockable},
+        on,
+        tables::{refresh_tokens, sign_in_sessions, users},
+    },
+    error::{Error, Result},
+    ids::{SignInId, UserId},
+};
+
+/// However often it is renewed, a sign-in session ends then.
+const LONGEST_SESSION: Duration = Duration::from_secs(90 * 86_400);
+/// For so long a refresh token may be used again after its first use: two tabs, a lost answer.
+const GRACE: Duration = Duration::from_secs(20);
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// When a session that was begun at `created_at` and is used at `now` ends, unless it is renewed.
+pub(super) fn expiry(ttl: Duration, created_at: Timestamp, now: Timestamp) -> Timestamp {
+    now.after(ttl).min(created_at.after(LONGEST_SESSION))
+}
+
+/// Exchanges a refresh token for its successor. The token says who acts.
+///
+/// # Errors
+/// `TOKEN_INVALID` for an unknown, expired or used one, the last of which ends its session; `BANNED`; `RATE_LIMITED`.
+pub async fn refresh(app: &App, refresh_token: &str) -> Result<Granted> {
+    let shown = tokens::hash(refresh_token);
+    let (_, session) = session_of(app, shown.clone())
+        .await?
+        .ok_or(Error::TokenInvalid)?;
+    let limit = app.config.limits.refresh;
+    app.rate("refresh", &session.to_string(), limit, MINUTE)
+        .await?;
+
+    let now = app.clock.now();
+    let successor = tokens::random()?;
+    let successor_hash = tokens::hash(&successor);
+    let ttl = app.config.refresh_token_ttl;
+    let outcome = app
+        .db
+        .write(move |conn| {
+            dialect::lock(conn, Lockable::SignInSessions, session)?;
+            match use_token(conn, &shown, now)? {
+                Used::First(token) | Used::Again(token) => {
+                    let expires_at = expiry(ttl, token.session.created_at, now);
+                    renew(conn, session, now, expires_at)?;
+                    insert_token(conn, &successor_hash, session, expires_at)?;
+                    Ok(Ok((token.user, expires_at)))
+                }
+                // Either its owner or a thief holds a copy, so its session is over.
+                Used::Late(user) => {
+                    on!(conn, |c| diesel::delete(
+                        sign_in_sessions::table.find(session)
+                    )
+                    .execute(c))?;
+                    Ok(Err(user))
+                }
+            }
+        })
+        .await?;
+    let (user, expires_at) = match outcome {
+        Ok(renewed) => renewed,
+        Err(user) => {
+            tracing::warn!(%user, "a used refresh token came back; its sign-in session is ended");
+            app.rights.changed(user);
+            return Err(Error::TokenInvalid);
+        }
+    };
+    let access = tokens::issue_access(app, &user, session)?;
+    Ok(Granted {
+        user,
+        access,
+        refresh_token: successor,
+        refresh_lifetime: expires_at.since(now),
+    })
+}
+
+/// How a refresh token is used.
+enum Used {
+    First(Token),
+    /// Within [`GRACE`] after the first time.
+    Again(Token),
+    /// After that, by this user's or a stolen copy.
+    Late(UserId),
+}
+
+/// A refresh token that is shown, with its session and its user.
+struct Token {
+    session: SignInSession,
+    user: User,
+}
+
+/// Notes that the token with this hash is used.
+///
+/// # Errors
+/// `TOKEN_INVALID` for an unknown or expired one; `BANNED`.
+fn use_token(conn: &mut Conn, hash: &[u8], now: Timestamp) -> Result<Used> {
+    type Row = (Option<Timestamp>, Timestamp, SignInSession, User);
+    let row: Option<Row> = on!(conn, |c| {
+        refresh_tokens::table
+            .inner_join(sign_in_sessions::table.inner_join(users::table))
+            .filter(refresh_tokens::hash.eq(hash))
+            .select((
+                refresh_tokens::rotated_at,
+                refresh_tokens::expires_at,
+                SignInSession::as_select(),
+                User::as_select(),
+            ))
+            .get_result(c)
+            .optional()
+    })?;
+    let (rotated_at, expires_at, session, user) = row.ok_or(Error::TokenInvalid)?;
+    let user = user.unless_banned()?;
+    if expires_at <= now || session.expires_at <= now {
+        return Err(Error::TokenInvalid);
+    }
+    let token = Token { session, user };
+    match rotated_at {
+        None => {
+            let rotated = refresh_tokens::rotated_at.eq(now);
+            on!(conn, |c| diesel::update(refresh_tokens::table.find(hash))
+                .set(rotated)
+                .execute(c))?;
+            Ok(Used::First(token))
+        }
+        // Either way: the time may have been set back since.
+        Some(at) if now.distance(at) < GRACE => Ok(Used::Again(token)),
+        Some(_) => Ok(Used::Late(token.user.id)),
+    }
+}
+
+/// Lets `session` live on, and drops its tokens that have expired.
+fn renew(conn: &mut Conn, session: SignInId, now: Timestamp, expires_at: Timestamp) -> Result<()> {
+    let renewed = (
+        sign_in_sessions::last_used_at.eq(now),
+        sign_in_sessions::expires_at.eq(expires_at),
+    );
+    let expired = refresh_tokens::session_id
+        .eq(session)
+        .and(refresh_tokens::expires_at.le(now));
+    on!(conn, |c| {
+        diesel::update(sign_in_sessions::table.find(session))
+            .set(renewed)
+            .execute(c)?;
+        diesel::delete(refresh_tokens::table.filter(expired)).execute(c)
+    })?;
+    Ok(())
+}
+
+/// The session that the refresh token with this hash belongs to, and its user.
+pub(super) async fn session_of(app: &App, hash: Vec<u8>) -> Result<Option<(UserId, SignInId)>> {
+    app.db
+        .read(move |conn| {
+            Ok(on!(conn, |c| {
+                refresh_tokens::table
+                    .inner_join(sign_in_sessions::table)
+                    .filter(refresh_tokens::hash.eq(&hash))
+                    .select((sign_in_sessions::user_id, sign_in_sessions::id))
+                    .get_result(c)
+                    .optional()
+            })?)
+        })
+        .await
+}
+
+/// Adds a refresh token with this hash to `session`.
+pub(super) fn insert_token(
+    conn: &mut Conn,
+    hash: &[u8],
+    session: SignInId,
+    expires_at: Timestamp,
+) -> Result<()> {
+    let row = (
+        refresh_tokens::hash.eq(hash),
+        refresh_tokens::session_id.eq(session),
+        refresh_tokens::expires_at.eq(expires_at),
+    );
+    on!(conn, |c| diesel::insert_into(refresh_tokens::table)
+        .values(row)
+        .execute(c))?;
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! The commands: one file each. This one reads the command line.
+
+mod create_admin;
+mod demo;
+mod schema;
+mod serve;
+mod tables;
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+use madang::{db, error::Error};
+
+/// A community backend in one binary: accounts, boards, posts and comments behind one GraphQL schema.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves GraphQL; what runs when no command is given.
+    Serve(serve::Serve),
+    /// Makes an admin's account; asks for what is not given.
+    CreateAdmin(create_admin::CreateAdmin),
+    /// Fills an empty database with a small community to look at, or a big one to measure by.
+    Demo(demo::Demo),
+    /// Prints the GraphQL schema.
+    Schema,
+    /// Writes the description of the tables between the marks in a README.
+    Tables(tables::Tables),
+}
+
+impl Command {
+    fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Serve(serve) => serve.run(),
+            Self::CreateAdmin(create_admin) => create_admin.run(),
+            Self::Demo(demo) => demo.run(),
+            Self::Schema => {
+                schema::run();
+                Ok(())
+            }
+            Self::Tables(tables) => tables.run(),
+        }
+    }
+}
+
+/// What is wrong with the command line or the environment.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(String);
+
+/// Runs the command that the command line names.
+///
+/// # Errors
+/// What does not work.
+pub fn run() -> anyhow::Result<()> {
+    match dotenvy::from_path(".env") {
+        Err(dotenvy::Error::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => {}
+        read => read.map_err(|e| Usage(format!(".env: {e}")))?,
+    }
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    // Serving is what one does with it, so `madang --bind …` does.
+    let is_option = |a: &std::ffi::OsString| a.to_string_lossy().starts_with("--");
+    let is_about = |a: &std::ffi::OsString| a == "--help" || a == "--version";
+    if arguments
+        .get(1)
+        .is_none_or(|first| is_option(first) && !is_about(first))
+    {
+        arguments.insert(1, "serve".into());
+    }
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli.command.run(),
+        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            Ok(e.print()?)
+        }
+        Err(e) => Err(usage(&e).into()),
+    }
+}
+
+/// clap's many lines as one that begins with the key.
+fn usage(error: &clap::Error) -> Usage {
+    use clap::error::ContextKind;
+    let context = |kind| error.get(kind).map(ToString::to_string);
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    Usage(
+        match (
+            context(ContextKind::InvalidArg),
+            context(ContextKind::InvalidValue),
+        ) {
+            (Some(argument), Some(value)) => {
+                let flag = argument
+                    .split(' ')
+                    .next()
+                    .unwrap_or_default()
+                    .trim_start_matches("--");
+                let key = flag.to_uppercase().replace('-', "_");
+                let known = context(ContextKind::ValidValue)
+                    .map(|values| format!("one of {values} is needed"));
+                let why = cause.or(known).unwrap_or_else(|| "does not fit".to_owned());
+                format!("{key}: {value:?}: {why}")
+            }
+            _ => {
+                let text = error.to_string();
+                let line = text.lines().next().unwrap_or_default();
+                format!("{} (see madang --help)", line.trim_start_matches("error: "))
+            }
+        },
+    )
+}
+
+/// With more threads than those that may read from SQLite, so that one is left for everything else.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(db::readers() + 1)
+        .enable_all()
+        .build()?)
+}
+
+/// An error of the library, for the terminal of the operator: causes are not kept from them.
+fn told(error: Error) -> anyhow::Error {
+    match error {
+        Error::Internal(cause) => anyhow::anyhow!("{cause}"),
+        error => anyhow::anyhow!("{error}"),
+    }
+}

@@ -1,0 +1,7 @@
+//! `madang schema`.
+
+use madang::server;
+
+pub fn run() {
+    print!("{}", server::sdl());
+}

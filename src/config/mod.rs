@@ -1,0 +1,218 @@
+//! Everything that can be set, with its default: flags win over the environment, the environment over a `.env` file in
+//! the working folder. Keys of the environment are the flags in capitals.
+
+mod limits;
+mod values;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Args;
+use ipnet::IpNet;
+
+pub use limits::Limits;
+pub use values::{
+    CommaSeparated, Fault, LogFormat, Optional, SameSite, Secret, Switch, Synchronous,
+};
+use values::{log_filter, networks, optional_http_url, origins, positive_time};
+
+/// The whole configuration.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// Address and port to listen on.
+    #[arg(
+        long,
+        env = "BIND",
+        default_value = "127.0.0.1:8000",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub bind: SocketAddr,
+
+    /// Folder of the embedded stores, of files and of the secret that is made on the first start.
+    #[arg(long, env = "VOLUME_DIR", default_value = "volume", value_name = "DIR")]
+    pub volume_dir: PathBuf,
+
+    /// Where people reach this server, as in https://forum.example.org: issuer of tokens, and whether cookies are Secure.
+    #[arg(long, env = "PUBLIC_URL", default_value = "", value_name = "URL", value_parser = optional_http_url)]
+    pub public_url: Optional<url::Url>,
+
+    /// sqlite://PATH or mysql://USER:PASSWORD@HOST/DATABASE; empty: sqlite in VOLUME_DIR/database.
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        default_value = "",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub database_url: Secret,
+
+    /// Durability of SQLite's commits.
+    #[arg(
+        long,
+        env = "SQLITE_SYNCHRONOUS",
+        default_value = "FULL",
+        value_enum,
+        ignore_case = true
+    )]
+    pub sqlite_synchronous: Synchronous,
+
+    /// At least 32 bytes that sign access tokens; empty on embedded stores: made once and kept in VOLUME_DIR.
+    #[arg(
+        long,
+        env = "JWT_SECRET",
+        default_value = "",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    pub jwt_secret: Secret,
+
+    /// How long an access token lives.
+    #[arg(long, env = "ACCESS_TOKEN_TTL", default_value = "15m", value_name = "TIME", value_parser = positive_time)]
+    pub access_token_ttl: Duration,
+
+    /// How long an unused refresh token lives.
+    #[arg(long, env = "REFRESH_TOKEN_TTL", default_value = "30d", value_name = "TIME", value_parser = positive_time)]
+    pub refresh_token_ttl: Duration,
+
+    /// SameSite of the refresh cookie; none asks for an https PUBLIC_URL.
+    #[arg(
+        long,
+        env = "COOKIE_SAMESITE",
+        default_value = "lax",
+        value_enum,
+        ignore_case = true
+    )]
+    pub cookie_samesite: SameSite,
+
+    /// Whether anyone may read public boards, or only who is signed in.
+    #[arg(
+        long,
+        env = "PUBLIC_READ",
+        default_value = "off",
+        value_enum,
+        ignore_case = true
+    )]
+    pub public_read: Switch,
+
+    /// Whether clients may ask for the schema.
+    #[arg(
+        long,
+        env = "INTROSPECTION",
+        default_value = "on",
+        value_enum,
+        ignore_case = true
+    )]
+    pub introspection: Switch,
+
+    /// Whether GraphiQL is served at /graphiql.
+    #[arg(
+        long,
+        env = "GRAPHIQL",
+        default_value = "on",
+        value_enum,
+        ignore_case = true
+    )]
+    pub graphiql: Switch,
+
+    /// Origins of browsers that may call, with commas between them, as in https://app.example.org.
+    #[arg(long, env = "CORS_ORIGINS", default_value = "", value_name = "ORIGINS", value_parser = origins)]
+    pub cors_origins: CommaSeparated<String>,
+
+    /// Networks of proxies whose X-Forwarded-For counts, with commas between them, as in 10.0.0.0/8.
+    #[arg(long, env = "TRUSTED_PROXIES", default_value = "", value_name = "NETWORKS", value_parser = networks)]
+    pub trusted_proxies: CommaSeparated<IpNet>,
+
+    /// Whether rates are limited; off lifts nothing else.
+    #[arg(
+        long,
+        env = "RATE_LIMITS",
+        default_value = "on",
+        value_enum,
+        ignore_case = true
+    )]
+    pub rate_limits: Switch,
+
+    /// What is logged, as a filter of tracing: info, madang=debug,warn …
+    #[arg(long, env = "LOG", default_value = "info", value_name = "FILTER", value_parser = log_filter)]
+    pub log: String,
+
+    /// Form of the log; auto: text on a terminal, else JSON.
+    #[arg(
+        long,
+        env = "LOG_FORMAT",
+        default_value = "auto",
+        value_enum,
+        ignore_case = true
+    )]
+    pub log_format: LogFormat,
+
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+impl Config {
+    /// Rules that span several keys.
+    ///
+    /// # Errors
+    /// The first setting that does not fit the others.
+    pub fn check(&self) -> Result<(), Fault> {
+        let database = self.database_url.expose();
+        if !self.is_embedded() && !database.starts_with("mysql:") {
+            return Err(Fault::new(
+                "DATABASE_URL",
+                "begins neither with sqlite:// nor with mysql://",
+            ));
+        }
+        match self.jwt_secret.expose().len() {
+            0 if !self.is_embedded() => {
+                return Err(Fault::new(
+                    "JWT_SECRET",
+                    "is needed with a mysql:// DATABASE_URL; set at least 32 random bytes",
+                ));
+            }
+            1..32 => return Err(Fault::new("JWT_SECRET", "has fewer than 32 bytes")),
+            _ => {}
+        }
+        if self.cookie_samesite == SameSite::None && !self.is_public_https() {
+            return Err(Fault::new(
+                "COOKIE_SAMESITE",
+                "none asks for an https PUBLIC_URL, since browsers refuse it otherwise",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the database lives in this process.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        let database = self.database_url.expose();
+        database.is_empty() || database.starts_with("sqlite:")
+    }
+
+    /// Whether people reach this server by https.
+    #[must_use]
+    pub fn is_public_https(&self) -> bool {
+        self.public_url
+            .0
+            .as_ref()
+            .is_some_and(|url| url.scheme() == "https")
+    }
+
+    /// Every key with its default and what it is for, as `.env-example` lists them.
+    #[must_use]
+    pub fn keys() -> Vec<(String, String, String)> {
+        let command = <Self as Args>::augment_args(clap::Command::new("madang"));
+        command
+            .get_arguments()
+            .filter_map(|arg| {
+                let key = arg.get_env()?.to_string_lossy().into_owned();
+                let default = arg
+                    .get_default_values()
+                    .iter()
+                    .map(|v| v.to_string_lossy())
+                    .collect::<Vec<_>>()
+                    .join(",");
+                Some((key, default, arg.get_help()?.to_string()))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,97 @@
+//! Work that burns a core, on threads of its own: one core is left to everything else, where there are several, so that
+//! a storm of log-ins never stalls queries. Each kind of work has a share, so that none waits behind another.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::error::{Error, Result};
+
+/// Kinds of work, each of which has a share.
+#[derive(Clone, Copy, Debug)]
+pub enum Share {
+    Passwords,
+    /// Large documents that clients send.
+    Documents,
+}
+
+/// The threads. Cheap to clone.
+#[derive(Clone)]
+pub struct Cpu {
+    passwords: Arc<Semaphore>,
+    documents: Arc<Semaphore>,
+}
+
+impl Default for Cpu {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = || Arc::new(Semaphore::new((cores - 1).max(1)));
+        Self {
+            passwords: share(),
+            documents: share(),
+        }
+    }
+}
+
+impl Cpu {
+    /// What `work` comes to. It waits for its turn; work that has begun goes on when nobody waits for it any more.
+    ///
+    /// # Errors
+    /// `INTERNAL` when the work panics.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        share: Share,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        let share = match share {
+            Share::Passwords => &self.passwords,
+            Share::Documents => &self.documents,
+        };
+        let permit = Arc::clone(share)
+            .acquire_owned()
+            .await
+            .map_err(Error::internal)?;
+        let task = tokio::task::spawn_blocking(move || {
+            // Held by the thread, not by the caller: one who hangs up must not make room for a thread more.
+            let _permit = permit;
+            work()
+        });
+        task.await.map_err(Error::internal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        thread,
+        time::Duration,
+    };
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn no_more_work_runs_at_once_than_its_share_allows_and_shares_do_not_wait_for_each_other()
+    {
+        static RUNNING: AtomicUsize = AtomicUsize::new(0);
+        static MOST: AtomicUsize = AtomicUsize::new(0);
+        let cpu = Cpu::default();
+        let most = cpu.passwords.available_permits();
+
+        let passwords = join_all((0..most * 4).map(|_| {
+            cpu.run(Share::Passwords, || {
+                MOST.fetch_max(RUNNING.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                thread::sleep(Duration::from_millis(20));
+                RUNNING.fetch_sub(1, Ordering::SeqCst);
+            })
+        }));
+        let document = cpu.run(Share::Documents, || RUNNING.load(Ordering::SeqCst));
+        let (passwords, document) = tokio::join!(passwords, document);
+
+        assert!(passwords.into_iter().all(|done| done.is_ok()));
+        assert!(document.is_ok_and(|beside| beside <= most));
+        assert_eq!(MOST.load(Ordering::SeqCst), most);
+    }
+}
