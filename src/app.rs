@@ -1,4 +1,4 @@
-//! Every port, opened once from the configuration: what the whole program stands on.
+//! Every port, opened once from the configuration. The whole program is built on it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,7 +39,7 @@ impl std::ops::Deref for App {
 }
 
 impl App {
-    /// Opens every port that the configuration names, and brings the database up to date.
+    /// Opens every port that the configuration names, and runs the migrations.
     ///
     /// # Errors
     /// The setting that does not work.
@@ -59,10 +59,11 @@ impl App {
         })))
     }
 
-    /// Counts an attempt at `what` by `who`, of which `limit` are allowed in `window`. With RATE_LIMITS off, all are.
+    /// Counts an attempt at `what` by `who`. `limit` attempts are allowed in `window`; with RATE_LIMITS off, any
+    /// number.
     ///
     /// # Errors
-    /// `RATE_LIMITED` for the surplus.
+    /// `RATE_LIMITED` for attempts over the limit.
     pub async fn rate(&self, what: &str, who: &str, limit: u32, window: Duration) -> Result<()> {
         if !self.config.rate_limits.is_on() {
             return Ok(());

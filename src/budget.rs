@@ -1,7 +1,7 @@
-//! How much memory answers may hold that nobody has read yet: for each connection, each address and the whole server.
+//! How much memory unread responses may hold: for each connection, each address and the whole server.
 //!
-//! An answer takes its bytes while it is made, so that the budget bounds what is made at once, and holds them until they
-//! are handed to the operating system.
+//! A response reserves its bytes while it is built, so that the budget also bounds what is built at the same time. It
+//! holds them until they are handed to the operating system.
 
 use std::{
     collections::HashMap,
@@ -21,10 +21,10 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Answers take bytes in such portions; the first one is too small to be worth the asking.
+/// Responses reserve bytes in portions of this size. The first portion is free, since small responses need no budget.
 const PORTION: usize = 64 << 10;
 
-/// Bytes that are not worth the counting.
+/// Fewer bytes than this are not counted.
 const FEW: usize = 16 << 10;
 
 /// The budget of one server. Cheap to clone.
@@ -39,7 +39,7 @@ struct Shared {
     addresses: Mutex<HashMap<IpAddr, Weak<Address>>>,
 }
 
-/// What the connections of one address hold. Gone with the last of them.
+/// What the connections of one address hold. Removed with the last of them.
 struct Address {
     budget: Budget,
     key: IpAddr,
@@ -62,7 +62,7 @@ pub struct Held {
 }
 
 impl Budget {
-    /// A budget of which nothing is taken yet.
+    /// A budget of which nothing is used yet.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
         Self::of(
@@ -118,7 +118,7 @@ impl Budget {
 impl Drop for Address {
     fn drop(&mut self) {
         let mut addresses = self.budget.0.addresses.lock();
-        // Another one may have taken its place meanwhile.
+        // A new entry may have replaced it meanwhile.
         if addresses
             .get(&self.key)
             .is_some_and(|entry| entry.strong_count() == 0)
@@ -129,8 +129,9 @@ impl Drop for Address {
 }
 
 impl Account {
-    /// Whether another answer may be begun. Refuses only when half as much again is held as may be: small answers, which
-    /// take nothing, go on when large ones are refused, or a few clients who do not read would keep everybody from anything.
+    /// Whether another response may be started. Refuses only above one and a half times the limit: small responses,
+    /// which reserve nothing, go on while large ones are refused. Otherwise a few clients that do not read would block
+    /// everybody.
     ///
     /// # Errors
     /// `RATE_LIMITED` when the connection or its address holds too much; `UNAVAILABLE` when the server does.
@@ -141,7 +142,7 @@ impl Account {
         refusal(is_full).map_or(Ok(()), Err)
     }
 
-    /// Holds so many bytes that are there already, also beyond the limits.
+    /// Holds bytes that exist already, even beyond the limits.
     #[must_use]
     pub fn hold(&self, bytes: usize) -> Held {
         if bytes > 0 {
@@ -153,8 +154,8 @@ impl Account {
         }
     }
 
-    /// `bytes`, which are held until the last part of them is dropped; unless they are few, for those the operating system
-    /// takes at once.
+    /// Wraps `bytes` so that they are held until the last part of them is dropped. A few bytes are not held, since the
+    /// operating system takes them at once.
     #[must_use]
     pub fn keep(&self, bytes: Vec<u8>) -> Bytes {
         if bytes.len() <= FEW {
@@ -169,7 +170,7 @@ impl Account {
                 &self.bytes
             }
         }
-        // What the allocator has given, not what is in use.
+        // The capacity, not the length.
         let held = self.hold(bytes.capacity());
         Bytes::from_owner(Kept { bytes, _held: held })
     }
@@ -196,7 +197,7 @@ impl Account {
 }
 
 impl Held {
-    /// Holds so many bytes more.
+    /// Holds more bytes.
     ///
     /// # Errors
     /// As [`Account::check`]; then nothing more is held.
@@ -210,7 +211,7 @@ impl Held {
     }
 }
 
-/// What to say when the connection, its address or the server holds too much.
+/// The error for when the connection, its address or the server holds too much.
 fn refusal(is_over: [bool; 3]) -> Option<Error> {
     match is_over {
         [false, false, false] => None,
@@ -231,18 +232,18 @@ impl Drop for Held {
     }
 }
 
-/// How many bytes an answer has come to while it is made.
+/// The number of bytes of a response while it is built.
 pub struct AnswerSize {
     limit: usize,
     bytes: AtomicUsize,
-    /// Bytes up to which the budget was asked.
+    /// The number of bytes that are reserved in the budget.
     allowed: AtomicUsize,
     held: Mutex<Held>,
     is_over: AtomicBool,
 }
 
 impl AnswerSize {
-    /// An answer of at most `limit` bytes.
+    /// A response of at most `limit` bytes.
     ///
     /// # Errors
     /// As [`Account::check`].
@@ -257,10 +258,11 @@ impl AnswerSize {
         })
     }
 
-    /// Counts bytes that go into the answer.
+    /// Counts bytes that are added to the response.
     ///
     /// # Errors
-    /// `LIMIT_EXCEEDED` when it grows beyond LIMIT_ANSWER; and as [`Account::check`]. From then on, for whatever is added.
+    /// `LIMIT_EXCEEDED` when the response exceeds LIMIT_ANSWER; and as [`Account::check`]. After the first error, every
+    /// call fails.
     pub fn add(&self, bytes: usize) -> Result<()> {
         let total = self.bytes.fetch_add(bytes, Relaxed) + bytes;
         if total <= self.allowed.load(Relaxed) {
@@ -278,20 +280,20 @@ impl AnswerSize {
         };
         if done.is_err() {
             self.is_over.store(true, Relaxed);
-            // Whatever comes asks again, and fails.
+            // So that every later call fails too.
             self.bytes.store(self.limit + 1, Relaxed);
             self.allowed.store(0, Relaxed);
         }
         done
     }
 
-    /// Whether it has become more than it may.
+    /// Whether the response is too large.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.is_over.load(Relaxed)
     }
 
-    /// Begins with the next answer, of a subscription.
+    /// Starts again, for the next event of a subscription.
     pub fn begin(&self) {
         let mut held = self.held.lock();
         let bytes = std::mem::take(&mut held.bytes);
@@ -302,10 +304,10 @@ impl AnswerSize {
     }
 }
 
-/// What answers have too much of.
+/// The name of the limit in errors.
 const TEXT: &str = "bytes of text";
 
-/// More text than an answer may hold.
+/// The error for a response that is too large.
 #[must_use]
 pub fn over(limit: usize) -> Error {
     Error::LimitExceeded {
@@ -314,7 +316,7 @@ pub fn over(limit: usize) -> Error {
     }
 }
 
-/// Whether `error` says that an answer is too large.
+/// Whether `error` is the one for a response that is too large.
 #[must_use]
 pub fn is_over(error: &Error) -> bool {
     matches!(error, Error::LimitExceeded { what: TEXT, .. })

@@ -1,8 +1,8 @@
-//! Publish and subscribe between the tasks of one server and, with Redis, between servers. A message is a hint to look,
-//! never the news itself: losing one delays, it loses nothing.
+//! Publish and subscribe between the tasks of one server and, with Redis, between servers. A message is only a hint to
+//! look: if one is lost, news come later, but they come.
 //!
-//! A topic begins with its first listener and ends with its last one. Its messages are kept once, however many listen, and
-//! only until all listeners have heard them; a listener that falls too far behind is told so, and costs no other anything.
+//! A topic exists while it has listeners. Each message is stored once, however many listen, until all listeners have
+//! received it. A listener that falls too far behind is told so, without any effect on the others.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::ids::{Id, Kind};
 
-/// What a message says: the id of what it is about. Whoever gets one reads the store for what has become of it.
+/// The content of a message: the id of what it is about. The receiver reads the current state from the store.
 pub trait Message: Copy + Send + 'static {
     fn from_uuid(uuid: Uuid) -> Self;
     fn uuid(self) -> Uuid;
@@ -32,7 +32,7 @@ impl<K: Kind> Message for Id<K> {
     }
 }
 
-/// A message of which nobody minds what it is about.
+/// For listeners to whom it does not matter what a message is about.
 impl Message for Uuid {
     fn from_uuid(uuid: Uuid) -> Self {
         uuid
@@ -43,23 +43,23 @@ impl Message for Uuid {
     }
 }
 
-/// Something that messages are about, each of which is an `M`. The feature whose news they are names its topics.
+/// A topic whose messages are `M`s. Each feature defines the topics for its own news.
 #[derive(Debug)]
 pub struct Topic<M> {
     key: Key,
     message: PhantomData<fn() -> M>,
 }
 
-/// What tells topics apart: their name, and what they are of.
+/// The identity of a topic: its name and what it belongs to.
 type Key = (&'static str, Uuid);
 
 impl<M> Topic<M> {
-    /// The topic of this name of one thing.
+    /// The topic with this name that belongs to `id`.
     pub fn of<K: Kind>(name: &'static str, id: Id<K>) -> Self {
         Self::new(name, id.uuid())
     }
 
-    /// The only topic of this name.
+    /// The topic with this name that belongs to nothing in particular.
     #[must_use]
     pub const fn only(name: &'static str) -> Self {
         Self::new(name, Uuid::nil())
@@ -72,7 +72,7 @@ impl<M> Topic<M> {
         }
     }
 
-    /// The same topic, for listeners that do not mind what a message is about.
+    /// The same topic, for listeners to whom it does not matter what a message is about.
     #[must_use]
     pub fn untyped(self) -> Topic<Uuid> {
         let (name, of) = self.key;
@@ -80,8 +80,8 @@ impl<M> Topic<M> {
     }
 }
 
-/// How many messages a listener may fall behind before it is told that it missed some. A topic keeps no more than these:
-/// 384 KiB at most.
+/// How many messages a listener may fall behind before it misses some. A topic stores no more than these: at most 384
+/// KiB.
 pub const BACKLOG: usize = 16 << 10;
 
 /// The port. Cheap to clone.
@@ -96,7 +96,7 @@ enum Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard<M> {
     Message(M),
-    /// Messages were missed: look at everything that one watches.
+    /// Messages were missed: anything may have changed.
     Missed,
 }
 
@@ -122,12 +122,12 @@ struct Backlog {
     listeners: usize,
     /// Number of the oldest message that is kept.
     first: u64,
-    /// Messages in the order of their numbers, each with how many listeners have yet to hear it.
+    /// Messages in order, each with the number of listeners that have not received it yet.
     kept: VecDeque<(Uuid, usize)>,
 }
 
 impl Backlog {
-    /// Number of the message that will be published next.
+    /// The number of the next message to be published.
     fn end(&self) -> u64 {
         self.first + self.kept.len() as u64
     }
@@ -140,7 +140,7 @@ impl Backlog {
         self.kept.push_back((message, self.listeners));
     }
 
-    /// What a listener hears whose next message is `next`, if there is anything yet, and what is next then.
+    /// What a listener receives whose next message is `next`, if there is anything, and its next message after that.
     fn hear(&mut self, next: u64) -> Option<(Heard<Uuid>, u64)> {
         if next < self.first {
             self.pass(self.first);
@@ -154,7 +154,7 @@ impl Backlog {
         Some((Heard::Message(message), next + 1))
     }
 
-    /// Counts everything from `next` on as heard by one listener.
+    /// Counts all messages from `next` on as received by one listener.
     fn pass(&mut self, next: u64) {
         let heard = usize::try_from(next.saturating_sub(self.first)).unwrap_or(usize::MAX);
         for (_, unheard) in self.kept.iter_mut().skip(heard) {
@@ -163,7 +163,7 @@ impl Backlog {
         self.forget();
     }
 
-    /// Drops what all have heard, and the room that a burst took.
+    /// Drops messages that all have received, and the memory that a burst took.
     fn forget(&mut self) {
         while self.kept.front().is_some_and(|(_, unheard)| *unheard == 0) {
             self.kept.pop_front();
@@ -192,13 +192,13 @@ impl Bus {
         channel.published.notify_waiters();
     }
 
-    /// Hears what is published from now on.
+    /// Listens to what is published from now on.
     #[must_use]
     pub fn listen<M: Message>(&self, topic: &Topic<M>) -> Listener<M> {
         let Inner::InProcess(topics) = &*self.0;
         let mut topics = topics.lock();
         let channel = Arc::clone(topics.entry(topic.key).or_default());
-        // Still under the lock of all topics, so that the last listener of before cannot end the topic meanwhile.
+        // Under the lock of all topics, so that the topic cannot be removed at the same time by its last listener.
         let next = {
             let mut backlog = channel.backlog.lock();
             backlog.listeners += 1;
@@ -220,7 +220,7 @@ impl Bus {
         topics.lock().len()
     }
 
-    /// How many messages are kept, since somebody has yet to hear them.
+    /// How many messages are stored for listeners that have not received them yet.
     #[must_use]
     pub fn kept(&self) -> usize {
         let Inner::InProcess(topics) = &*self.0;
@@ -230,11 +230,11 @@ impl Bus {
 }
 
 impl<M: Message> Listener<M> {
-    /// The next message. Safe to drop while waiting.
+    /// Waits for the next message. Cancel-safe.
     pub async fn next(&mut self) -> Heard<M> {
         loop {
             let published = self.channel.published.notified();
-            // Made before looking: it hears of what is published after the look.
+            // Created before looking, so that what is published after the look is noticed.
             if let Some((heard, next)) = self.channel.backlog.lock().hear(self.next) {
                 self.next = next;
                 return match heard {

@@ -1,4 +1,4 @@
-//! One value of each type that is asked for.
+//! A map with one value of each type.
 
 use std::{
     any::{Any, TypeId},
@@ -8,12 +8,12 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// Values by a type's key, each made when it is first asked for.
+/// Values by a type's key, each created when it is first used.
 #[derive(Default)]
 pub struct ByType(Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
 
 impl ByType {
-    /// The value under `key`, under which nobody keeps values of another type.
+    /// The value under `key`. Each key must always be used with the same type.
     pub fn of<T: Default + Send + Sync + 'static>(&self, key: TypeId) -> Arc<T> {
         let mut all = self.0.lock();
         let value = all.entry(key).or_insert_with(|| Arc::<T>::default());

@@ -1,5 +1,5 @@
-//! Small values with an expiry, counted and claimed: rates, single-use tokens, views. In the process, or in
-//! Redis when several servers share them. What must survive a restart does not live here.
+//! Small values that expire, counters and claims: for rates, single-use tokens and views. In the process, or in Redis
+//! when several servers share them. Nothing here survives a restart.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ enum Inner {
 }
 
 impl Cache {
-    /// A cache within this process, whose lifetimes are measured by `clock`.
+    /// A cache within this process. Lifetimes are measured by `clock`.
     #[must_use]
     pub fn in_process(clock: Clock) -> Self {
         Self(Arc::new(Inner::InProcess(InProcess {
@@ -29,17 +29,17 @@ impl Cache {
         })))
     }
 
-    /// Adds one to the counter of `key`, which begins at zero and ends `window` after its first count.
-    /// Answers the new count and how long the window still lasts.
+    /// Adds one to the counter `key`, which starts at zero and expires `window` after its first count. Returns the new
+    /// count and how long the window still lasts.
     ///
     /// # Errors
-    /// `UNAVAILABLE` when the cache is a server and away.
+    /// `UNAVAILABLE` when the cache is a server that cannot be reached.
     pub async fn count(&self, key: &str, window: Duration) -> Result<(u64, Duration)> {
         let Inner::InProcess(cache) = &*self.0;
         Ok(cache.count(key, window))
     }
 
-    /// Keeps `value` under `key` for `lifetime`, in place of what was there.
+    /// Stores `value` under `key` for `lifetime`, and replaces what was there.
     ///
     /// # Errors
     /// As [`Cache::count`].
@@ -49,7 +49,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Claims `key` for `lifetime`. Of several who claim it at once, and until it ends, one hears true.
+    /// Claims `key` for `lifetime`. Returns true to exactly one caller until then.
     ///
     /// # Errors
     /// As [`Cache::count`].
@@ -58,7 +58,7 @@ impl Cache {
         Ok(cache.claim(key, lifetime))
     }
 
-    /// Adds `by` to what `family` holds for `member`, until somebody takes the family.
+    /// Adds `by` to the tally of `member` in `family`.
     ///
     /// # Errors
     /// As [`Cache::count`].
@@ -68,7 +68,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Takes all that `family` holds, by member. Of several who try at once, each number goes to one.
+    /// Removes and returns the tallies of `family`, by member. When several callers do so at once, each tally goes to
+    /// one of them.
     ///
     /// # Errors
     /// As [`Cache::count`].
@@ -77,7 +78,7 @@ impl Cache {
         Ok(cache.tallies.lock().remove(family).unwrap_or_default())
     }
 
-    /// Takes the value of `key` away. Of several who try at once, one gets it.
+    /// Removes and returns the value of `key`. When several callers do so at once, one gets it.
     ///
     /// # Errors
     /// As [`Cache::count`].
@@ -97,7 +98,7 @@ struct InProcess {
 #[derive(Default)]
 struct Shelf {
     entries: HashMap<String, Entry>,
-    /// When the shelf has grown to this many entries, those that have expired are swept out.
+    /// With this many entries, expired ones are removed.
     sweep_at: usize,
 }
 
@@ -111,14 +112,14 @@ enum Value {
     Bytes(Vec<u8>),
 }
 
-/// Below so many entries nothing is swept.
+/// With fewer entries than this, nothing is removed.
 const SWEEP_FROM: usize = 4_096;
 
 impl Shelf {
     fn insert(&mut self, key: &str, entry: Entry, now: Moment) {
         if self.entries.len() >= self.sweep_at.max(SWEEP_FROM) {
             self.entries.retain(|_, e| e.ends > now);
-            // Sweeping costs as much as there is: doubling keeps it rare.
+            // The cost grows with the number of entries. Doubling the threshold keeps it rare.
             self.sweep_at = self.entries.len() * 2;
         }
         self.entries.insert(key.to_owned(), entry);

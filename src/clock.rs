@@ -1,8 +1,8 @@
 //! The time: read through a clock that tests can move, kept as microseconds.
 //!
-//! There are two. A [`Timestamp`] says when something happened, for people and for rows that outlive the process; it jumps
-//! when the system's time is set. A [`Moment`] never jumps, and means nothing outside of this process: lifetimes, rate
-//! windows and what caches remember are measured by it.
+//! There are two kinds. A [`Timestamp`] says when something happened, for people and for rows; it jumps when the
+//! system's time is set. A [`Moment`] never jumps, and is valid only in this process: lifetimes, rate windows and
+//! caches use it.
 
 use std::{
     fmt,
@@ -35,7 +35,7 @@ use crate::ids::{Id, Kind};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The instant that lies so many microseconds after the beginning of 1970.
+    /// The instant this many microseconds after the beginning of 1970.
     #[must_use]
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
@@ -59,7 +59,7 @@ impl Timestamp {
         Self(self.0.saturating_add(micros_of(duration)))
     }
 
-    /// How far apart the two are, whichever is earlier.
+    /// The absolute difference.
     #[must_use]
     pub fn distance(self, other: Self) -> Duration {
         Duration::from_micros(self.0.abs_diff(other.0))
@@ -71,7 +71,7 @@ impl Timestamp {
         Self(self.0.saturating_sub(micros_of(duration)))
     }
 
-    /// How long ago `earlier` was; zero when it lies ahead.
+    /// How long ago `earlier` was, or zero if it is in the future.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -130,7 +130,7 @@ where
     }
 }
 
-/// A point of the time that only goes on: what has passed since the process began.
+/// A point in monotonic time: the time since the process began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(Duration);
 
@@ -141,24 +141,24 @@ impl Moment {
         Self(self.0.saturating_add(duration))
     }
 
-    /// How long ago `earlier` was; zero when it lies ahead.
+    /// How long ago `earlier` was, or zero if it is in the future.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// Tells the time and, since ids begin with it, makes ids. A clone tells the same time.
+/// Tells the time and makes ids, which begin with the time. A clone tells the same time.
 #[derive(Clone)]
 pub struct Clock(Arc<Inner>);
 
 struct Inner {
     began: Instant,
-    /// Microseconds that a test has let pass.
+    /// Microseconds that a test has added.
     passed: AtomicI64,
-    /// Microseconds by which a test has set the time of day forward or, below zero, back.
+    /// Microseconds by which a test has set the time of day forward or, if negative, back.
     set: AtomicI64,
-    /// Keeps ids of the same millisecond in the order of their making.
+    /// Keeps ids of the same millisecond in the order in which they were made.
     ids: Mutex<ContextV7>,
 }
 
@@ -174,7 +174,7 @@ impl Clock {
         }))
     }
 
-    /// The present instant, as people and other programs have it.
+    /// The current time of day.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -192,7 +192,7 @@ impl Clock {
         Moment(self.0.began.elapsed() + Duration::from_micros(passed))
     }
 
-    /// A new id, larger than all that this clock made before.
+    /// A new id, greater than all earlier ids of this clock.
     #[must_use]
     pub fn id<K: Kind>(&self) -> Id<K> {
         let now = self.now().micros();
@@ -204,15 +204,15 @@ impl Clock {
         )))
     }
 
-    /// Lets time pass on this clock and its clones. For tests: what waits in real time does not notice.
+    /// Moves this clock and its clones forward. For tests. Real timers are not affected.
     pub fn advance(&self, duration: Duration) {
         self.0
             .passed
             .fetch_add(micros_of(duration), Ordering::Relaxed);
     }
 
-    /// Sets the time of day so many seconds forward or, below zero, back, as an operator or NTP does. No time passes. For
-    /// tests.
+    /// Sets the time of day forward or, if negative, back, by this many seconds, as an operator or NTP does. No time
+    /// passes. For tests.
     pub fn set_by(&self, seconds: i64) {
         self.0.set.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
     }

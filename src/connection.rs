@@ -22,23 +22,23 @@ use crate::{
     input::Violations,
 };
 
-/// How many items a page has when nobody says.
+/// The default number of items of a page.
 const DEFAULT_PAGE: usize = 20;
 
-/// What marks the cursors of a list, so that a cursor of one list is refused by another.
+/// The mark in the cursors of a list, so that one list refuses the cursors of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cursors {
     Users,
     Boards,
     BoardMembers,
-    /// In one of several orders, each with cursors of its own.
+    /// In one of several orders, each with its own cursors.
     Posts(u64),
     Comments,
     CommentsOfUser,
 }
 
 impl Cursors {
-    /// The number of the list and that of its order. Once given, they stay.
+    /// The number of the list and of its order. They never change.
     fn numbers(self) -> (u8, u64) {
         match self {
             Self::Users => (1, 0),
@@ -51,7 +51,7 @@ impl Cursors {
     }
 }
 
-/// `first`, `after`, `last` and `before`, as they came.
+/// `first`, `after`, `last` and `before`, as received.
 #[derive(Debug, Default)]
 pub struct PageArgs {
     pub first: Option<i32>,
@@ -60,11 +60,11 @@ pub struct PageArgs {
     pub before: Option<String>,
 }
 
-/// What to read of a list whose place is told by a key `K`.
+/// The part of a list to read, by keys `K`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Page<K> {
     pub limit: usize,
-    /// Whether the items next to `before`, or the last ones, are asked for.
+    /// Whether to read from the end, or backwards from `before`.
     pub backwards: bool,
     pub after: Option<K>,
     pub before: Option<K>,
@@ -90,7 +90,7 @@ impl PageArgs {
     /// Checks the arguments. At most `most` items may be asked for.
     ///
     /// # Errors
-    /// `INVALID` with a violation for each argument that does not fit.
+    /// `INVALID` with a violation for each invalid argument.
     pub fn page<K: CursorKey>(self, cursors: Cursors, most: u32) -> Result<Page<K>> {
         let mut violations = Violations::default();
         let mut count = |field: &str, value: Option<i32>| {
@@ -125,13 +125,13 @@ impl PageArgs {
 }
 
 impl<K> Page<K> {
-    /// The `LIMIT` to read with: one more than asked for tells whether there are more.
+    /// The `LIMIT` of the query: one more than requested, which shows whether there are more items.
     #[must_use]
     pub fn fetch(&self) -> i64 {
         i64::try_from(self.limit).unwrap_or(i64::MAX - 1) + 1
     }
 
-    /// This page of a list whose places are told by a part of the key.
+    /// This page, by a part of the key.
     #[must_use]
     pub fn by<P>(&self, part: impl Fn(&K) -> P) -> Page<P> {
         Page {
@@ -142,7 +142,7 @@ impl<K> Page<K> {
         }
     }
 
-    /// Makes a slice of what was read: up to [`Page::fetch`] items, reversed when reading backwards.
+    /// Makes a slice of the items that were read: at most [`Page::fetch`], in reverse order when reading backwards.
     #[must_use]
     pub fn slice<T>(&self, mut items: Vec<T>) -> Slice<T> {
         let more = items.len() > self.limit;
@@ -165,7 +165,7 @@ impl<K> Page<K> {
 }
 
 impl<K: Ord> Page<K> {
-    /// As [`Page::slice`], of items that came in any order; `key` tells an item's place in a list ordered this way.
+    /// As [`Page::slice`], for items in any order. `key` gives an item's key in a list ordered this way.
     pub fn ordered_slice<T>(
         &self,
         mut items: Vec<T>,
@@ -189,7 +189,7 @@ pub struct Slice<T> {
 }
 
 impl<T> Default for Slice<T> {
-    /// Nothing, and nothing beside it.
+    /// Empty, with nothing before or after it.
     fn default() -> Self {
         Self {
             items: Vec::new(),
@@ -199,17 +199,17 @@ impl<T> Default for Slice<T> {
     }
 }
 
-/// How far the items of a whole list are counted.
+/// Items of a list are counted up to this number.
 pub const COUNTED: i64 = 10_000;
 
-/// How many items a whole list has, for who asks.
+/// The total of a list, counted when it is selected.
 pub struct Total(Counting);
 
 type Counting =
     Box<dyn for<'a> Fn(&'a Context<'a>) -> BoxFuture<'a, Result<Option<i64>>> + Send + Sync>;
 
 impl Total {
-    /// What `counting` counts once it is asked for, up to one more than [`COUNTED`].
+    /// The total that `counting` returns, at most one more than [`COUNTED`].
     pub fn new(
         counting: impl for<'a> Fn(&'a Context<'a>) -> BoxFuture<'a, Result<Option<i64>>>
         + Send
@@ -222,7 +222,7 @@ impl Total {
 
 /// A part of a list, after Relay's specification: <https://relay.dev/graphql/connections.htm>.
 ///
-/// It stands in for the library's, whose lists are not resolved directly.
+/// It replaces the library's type, whose lists are not resolved directly.
 pub struct Connection<
     T,
     Name = DefaultConnectionName,
@@ -292,7 +292,7 @@ where
 }
 
 impl<T> Slice<T> {
-    /// The connection of this slice, with edges as `edge` makes them.
+    /// The connection of this slice, with edges made by `edge`.
     pub fn connection<N, Name, EdgeName, Extra>(
         self,
         total: Total,
@@ -317,14 +317,14 @@ impl<T> Slice<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, async_graphql::Enum)]
 #[graphql(name = "OrderDirection")]
 pub enum Direction {
-    /// The smallest, oldest or first of the alphabet first.
+    /// The smallest, the oldest or the alphabetically first comes first.
     Asc,
-    /// The greatest or newest first.
+    /// The greatest or the newest comes first.
     Desc,
 }
 
 impl Direction {
-    /// The direction to read in: the list's own, or the opposite from its end.
+    /// The direction to read in: the list's own, or the opposite when reading backwards.
     #[must_use]
     pub fn read(self, backwards: bool) -> Self {
         match (self, backwards) {
@@ -335,7 +335,7 @@ impl Direction {
 }
 
 impl<K: Clone> Page<K> {
-    /// The key that items must be greater than, and the one that they must be smaller than, in a list ordered this way.
+    /// The keys that items must be greater and smaller than, in a list ordered this way.
     pub fn bounds(&self, direction: Direction) -> (Option<K>, Option<K>) {
         match direction {
             Direction::Asc => (self.after.clone(), self.before.clone()),
@@ -344,10 +344,10 @@ impl<K: Clone> Page<K> {
     }
 }
 
-/// What tells an item's place in a list.
+/// The key of an item in a list, which its cursor encodes.
 pub trait CursorKey: Clone + Sized {
     fn write(&self, bytes: &mut Vec<u8>);
-    /// The key that was written, from exactly these bytes.
+    /// Reads a key from exactly these bytes.
     fn read(bytes: &[u8]) -> Option<Self>;
 }
 

@@ -20,7 +20,7 @@ use crate::{
     watch::{self, Live},
 };
 
-/// What a resolver answers a list with.
+/// The return type of a resolver for a list.
 pub type Listed<C> = Result<Option<Direct<C>>>;
 
 /// What a resolver takes from its context.
@@ -41,14 +41,14 @@ pub trait ContextExt<'a> {
     /// # Errors
     /// `UNAUTHENTICATED` when nobody is; `FORBIDDEN` for other users.
     fn admin(&self) -> Result<Admin>;
-    /// What `actor` does with this request.
+    /// An act of `actor` in this request.
     fn act<A>(&self, actor: A) -> Act<'a, A>;
     /// Whether the caller may use the root field `name` of queries.
     fn may_query(&self, name: &str) -> bool;
-    /// The page of `list` that `args` ask for.
+    /// The page of `list` that `args` select.
     ///
     /// # Errors
-    /// `INVALID` for arguments that do not fit; those of the database.
+    /// `INVALID` for invalid arguments; those of the database.
     fn list<L: List<Item: ObjectType>>(
         &self,
         list: L,
@@ -56,7 +56,7 @@ pub trait ContextExt<'a> {
     ) -> impl Future<Output = Listed<Connection<L::Item>>> + Send {
         self.list_with(list, args, |cursor, item| Edge::new(cursor, Direct(item)))
     }
-    /// As [`ContextExt::list`], with edges that `edge` makes of a cursor and an item.
+    /// As [`ContextExt::list`], with edges that `edge` makes from a cursor and an item.
     ///
     /// # Errors
     /// As [`ContextExt::list`].
@@ -71,7 +71,7 @@ pub trait ContextExt<'a> {
         Name: ConnectionNameType,
         EdgeName: EdgeNameType,
         Extra: ObjectType;
-    /// What happens from now on to what `live` follows: see [`watch::follow`].
+    /// The events of `live` from now on: see [`watch::follow`].
     ///
     /// # Errors
     /// `NOT_FOUND` when the caller may not follow it.
@@ -79,7 +79,7 @@ pub trait ContextExt<'a> {
         &self,
         live: L,
     ) -> impl Future<Output = Result<BoxStream<'static, Result<L::Item>>>> + Send;
-    /// The value of `key`, read together with what else this level of the document asks for.
+    /// The value of `key`, loaded together with the other keys of this level of the document.
     fn load<B: Batch>(&self, key: B::Key) -> impl Future<Output = Result<Option<B::Value>>> + Send;
 }
 
@@ -154,11 +154,11 @@ impl<'a> ContextExt<'a> for Context<'a> {
     }
 }
 
-/// Withholds a field with `@auth(requires: OWNER_OR_ADMIN)`, by its attribute `guard`, from callers who are neither the
-/// owner of the object nor an admin. Without this guard the engine lets nobody see such a field.
+/// The guard for fields with `@auth(requires: OWNER_OR_ADMIN)`: withholds the field from callers who are neither the
+/// owner of the object nor an admin. Without this guard, the engine withholds it from everybody.
 pub struct OwnedBy(Option<UserId>);
 
-/// The guard of an object that belongs to `owner`; nobody's is for admins.
+/// The guard for an object of `owner`. An object without an owner is for admins.
 pub fn owned_by(owner: impl Into<Option<UserId>>) -> OwnedBy {
     OwnedBy(owner.into())
 }

@@ -1,5 +1,5 @@
-//! Work that burns a core, on threads of its own: one core is left to everything else, where there are several, so that
-//! a storm of log-ins never stalls queries. Each kind of work has a share, so that none waits behind another.
+//! Work that keeps a core busy, on its own threads. One core is left free for everything else, if there are several, so
+//! that a storm of log-ins never stalls queries. Each kind of work has its own share, so that none waits for another.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
 
-/// Kinds of work, each of which has a share.
+/// Kinds of work, each with its own share.
 #[derive(Clone, Copy, Debug)]
 pub enum Share {
     Passwords,
@@ -34,7 +34,7 @@ impl Default for Cpu {
 }
 
 impl Cpu {
-    /// What `work` comes to. It waits for its turn; work that has begun goes on when nobody waits for it any more.
+    /// Runs `work` when it is its turn. Once begun, it is finished even if the caller goes away.
     ///
     /// # Errors
     /// `INTERNAL` when the work panics.
@@ -52,7 +52,7 @@ impl Cpu {
             .await
             .map_err(Error::internal)?;
         let task = tokio::task::spawn_blocking(move || {
-            // Held by the thread, not by the caller: one who hangs up must not make room for a thread more.
+            // Held by the thread, not by the caller: a caller who goes away must not make room for another thread.
             let _permit = permit;
             work()
         });

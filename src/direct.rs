@@ -1,10 +1,9 @@
-//! Objects in answers, resolved at a fraction of what async-graphql takes for them.
+//! Resolves objects at a fraction of async-graphql's cost.
 //!
-//! For each field of each object, and for each item of each list, the library boxes a future, looks its type up and goes
-//! through the extensions, and an answer has hundreds of fields of which nearly all are at hand and none fails. Here
-//! fields are polled where they stand, and only one that fails, or is null, goes the library's way: the extension then
-//! tells of it as of any other. Guarded fields go that way too: the extension knows who may see them. An item needs no
-//! telling, for nothing of it fails but its fields.
+//! For each field of each object, and for each item of each list, the library boxes a future, looks up the type and
+//! calls the extensions. A response has hundreds of fields, and nearly all of them are ready at once and succeed. Here
+//! fields are polled in place. Only a field that fails, is null or is guarded goes through the library's way, where the
+//! extension handles it like any other. Items need no extension, since only their fields can fail.
 
 use std::{
     any::Any,
@@ -27,7 +26,7 @@ use futures_util::FutureExt;
 
 use crate::{budget::AnswerSize, error::Error};
 
-/// Guarded fields that an operation selects, as pairs of a type and a field. The engine puts them into the request.
+/// The guarded fields that an operation selects, as pairs of type and field. The engine adds them to the request.
 #[derive(Clone, Debug, Default)]
 pub struct Guarded(Vec<(String, String)>);
 
@@ -47,7 +46,7 @@ impl Guarded {
     }
 }
 
-/// An object whose fields are resolved directly. In the schema it is the object itself.
+/// An object whose fields are resolved directly. In the schema it has the type of the object.
 #[derive(Clone, Debug)]
 pub struct Direct<T>(pub T);
 
@@ -79,7 +78,7 @@ impl<T: ObjectType> OutputType for Direct<T> {
     }
 }
 
-/// A list of objects that are resolved directly. In the schema it is a list as any other.
+/// A list of objects that are resolved directly. In the schema it is an ordinary list.
 #[derive(Debug)]
 pub struct DirectList<'a, T>(pub Vec<&'a T>);
 
@@ -115,7 +114,7 @@ impl<T: ObjectType> OutputType for DirectList<'_, T> {
     }
 }
 
-/// The fields that are selected, when nothing else is and none has directives.
+/// The selected fields, if the selection has only fields without directives.
 fn fields_alone<'a>(ctx: &ContextSelectionSet<'a>) -> Option<Vec<&'a Positioned<Field>>> {
     let items = ctx.item.node.items.iter().map(|item| match &item.node {
         Selection::Field(field) if field.node.directives.is_empty() => Some(field),
@@ -153,7 +152,7 @@ async fn object<T: ObjectType>(
                 bytes += answered(&field.node, &value);
                 value
             }
-            // The extensions count what they see.
+            // The extension counts the bytes of these.
             Outcome::Direct(outcome) => {
                 let outcome = async { outcome.unwrap_or_else(|panic| resume_unwind(panic)) };
                 extended::<T>(ctx, field, outcome).boxed().await?
@@ -168,16 +167,17 @@ async fn object<T: ObjectType>(
     Ok(Value::Object(object))
 }
 
-/// `error` as the library carries it, with its place.
+/// `error` as the library's type, with its position.
 #[must_use]
 pub fn at(error: Error, pos: Pos) -> ServerError {
     async_graphql::Error::new_with_source(error).into_server_error(pos)
 }
 
-/// Bytes that a field adds to an answer, roughly: its key and its own value. What is below it was counted before.
+/// The bytes that a field adds to the response, roughly: its key and its own value. Values below it have been counted
+/// before.
 #[must_use]
 pub fn answered(field: &Field, value: &Value) -> usize {
-    /// Quotes, a colon and a comma, or a number or a truth.
+    /// Quotes, a colon and a comma; or a number or boolean.
     const MARKS: usize = 8;
     let own = |value: &Value| match value {
         Value::String(text) => text.len() + MARKS,
@@ -203,14 +203,14 @@ async fn resolve<T: ObjectType>(
     object.resolve_field(&ctx.with_field(field)).await
 }
 
-/// What the futures come to. Each of those that wait is polled once a round: loaders count rounds.
+/// The outputs of the futures. Pending ones are polled once a round, since loaders count rounds.
 async fn side_by_side<F: Future>(futures: impl ExactSizeIterator<Item = F>) -> Vec<F::Output> {
     let mut outputs = Vec::with_capacity(futures.len());
     let mut waiting = Vec::new();
     let mut first_round = Some(futures);
     poll_fn(|task| {
         if let Some(futures) = first_round.take() {
-            // Most are ready at once and take turns in one place.
+            // Most are ready at once, so they share one allocation.
             let mut spare = None;
             for (n, future) in futures.enumerate() {
                 let mut place = put(spare.take(), future);
@@ -254,15 +254,15 @@ fn put<F>(place: Option<Pin<Box<F>>>, future: F) -> Pin<Box<F>> {
     }
 }
 
-/// What a field came to.
+/// The outcome of a field.
 enum Outcome {
-    /// By itself, unless it panicked.
+    /// Its own outcome, or a panic.
     Direct(Result<ServerResult<Option<Value>>, Box<dyn Any + Send>>),
-    /// After the extensions have seen it.
+    /// The outcome after the extensions.
     Extended(ServerResult<Value>),
 }
 
-/// The value of a field after the extensions have seen what `resolving` comes to.
+/// The value of a field after the extensions have handled `resolving`.
 async fn extended<T: ObjectType>(
     ctx: &ContextSelectionSet<'_>,
     field: &Positioned<Field>,

@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 use crate::error::Rule;
 
-/// A kind of thing that has ids of its own.
+/// A type of object with its own ids.
 pub trait Kind: 'static {
-    /// What stands before the underscore.
+    /// The part before the underscore.
     const PREFIX: &'static str;
 }
 
@@ -43,7 +43,7 @@ kinds! {
     CommentKind CommentId "comment";
 }
 
-/// The id of one thing of the kind `K`.
+/// The id of an object of the kind `K`.
 #[derive(AsExpression, FromSqlRow)]
 #[diesel(sql_type = Binary)]
 pub struct Id<K: 'static>(Uuid, PhantomData<fn() -> K>);
@@ -64,7 +64,7 @@ impl<K: Kind> Id<K> {
     /// Reads a TypeID.
     ///
     /// # Errors
-    /// `ID_TYPE` for an id of another kind, and for what is none.
+    /// `ID_TYPE` for an id of another kind, and for text that is no id.
     pub fn parse(text: &str) -> Result<Self, Rule> {
         match decode(text) {
             Some((prefix, uuid)) if prefix == K::PREFIX => Ok(Self::from_uuid(uuid)),
@@ -75,7 +75,7 @@ impl<K: Kind> Id<K> {
     }
 }
 
-/// The prefix and the UUID of a TypeID, where `text` is one.
+/// The prefix and the UUID of a TypeID, if `text` is one.
 #[must_use]
 pub fn decode(text: &str) -> Option<(&str, Uuid)> {
     let (prefix, suffix) = match text.rsplit_once('_') {
@@ -88,7 +88,7 @@ pub fn decode(text: &str) -> Option<(&str, Uuid)> {
         && bytes.iter().all(|b| b.is_ascii_lowercase() || *b == b'_')
         && bytes.first() != Some(&b'_')
         && bytes.last() != Some(&b'_');
-    // 26 characters of 5 bits are 130 bits: the first one holds three bits only.
+    // 26 characters of 5 bits are 130 bits: the first character has only three bits.
     if !well_formed || suffix.len() != 26 || suffix.as_bytes()[0] > b'7' {
         return None;
     }
@@ -100,7 +100,7 @@ pub fn decode(text: &str) -> Option<(&str, Uuid)> {
     Some((prefix, Uuid::from_u128(number)))
 }
 
-/// The TypeID of `uuid` under `prefix`, which is well-formed; without a prefix there is no underscore.
+/// The TypeID of `uuid` with a well-formed `prefix`. If the prefix is empty, there is no underscore.
 #[must_use]
 pub fn encode(prefix: &str, uuid: Uuid) -> String {
     let number = uuid.as_u128();
@@ -130,7 +130,7 @@ impl<K: Kind> fmt::Debug for Id<K> {
     }
 }
 
-// By hand, since derives would ask the same of `K`.
+// Written by hand, since derives would require the same traits of `K`.
 impl<K> Clone for Id<K> {
     fn clone(&self) -> Self {
         *self

@@ -1,4 +1,4 @@
-//! Reading what clients hand in, so that they learn of all broken rules at once.
+//! Reads inputs, and reports all broken rules at once.
 
 use async_graphql::{ID, InputType, MaybeUndefined};
 
@@ -16,7 +16,7 @@ pub fn id<K: Kind>(field: &str, id: &ID) -> Result<Id<K>> {
     Id::parse(id).map_err(|rule| Error::invalid(field, rule))
 }
 
-/// Reads the beginning of a name that is searched for.
+/// Reads a search for the beginning of a name.
 ///
 /// # Errors
 /// `INVALID` for more than 256 characters.
@@ -25,12 +25,12 @@ pub fn search(search: Option<String>) -> Result<Option<String>> {
     prefix.map_err(|rule| Error::invalid("search", rule))
 }
 
-/// Collects broken rules, so that a caller learns of all of them at once. What reads a part of an input answers `None`
-/// where it has noted a broken rule.
+/// Collects broken rules, so that the caller is told all of them at once. Methods that read a part of an input return
+/// `None` after noting a broken rule.
 #[derive(Debug, Default)]
 pub struct Violations {
     noted: Vec<Violation>,
-    /// What is wrong with the input as a whole, and told instead.
+    /// An error of the input as a whole, which is reported instead.
     refused: Option<Error>,
 }
 
@@ -65,7 +65,7 @@ impl Violations {
         self.field(field, Id::parse(id))
     }
 
-    /// Reads what may be absent or null.
+    /// Reads a text that may be absent or null.
     pub fn optional<T>(
         &mut self,
         field: &str,
@@ -76,7 +76,7 @@ impl Violations {
         self.field(field, parsed.transpose())
     }
 
-    /// Reads a change: absent changes nothing, null is [`Rule::Null`].
+    /// Reads a change. Absent means no change; null breaks [`Rule::Null`].
     pub fn change<V: InputType>(&mut self, field: &str, given: MaybeUndefined<V>) -> Option<V> {
         match given {
             MaybeUndefined::Undefined => None,
@@ -96,7 +96,7 @@ impl Violations {
         self.field(field, parse(&text))
     }
 
-    /// Reads a list of ids, each of which is told of at `field.N`. More than `most` are `LIMIT_EXCEEDED`.
+    /// Reads a list of ids. Broken rules are reported at `field.N`; more than `most` ids are `LIMIT_EXCEEDED`.
     pub fn ids<K: Kind>(&mut self, field: &str, given: Option<Vec<ID>>, most: usize) -> Vec<Id<K>> {
         let given = given.unwrap_or_default();
         if given.len() > most {
@@ -137,10 +137,10 @@ impl Violations {
     }
 }
 
-/// Parts of an input, each of which is there unless it broke a rule.
+/// Parts of an input, each `None` if it broke a rule.
 pub trait Parts {
     type Whole;
-    /// All parts, if all are there.
+    /// All parts, if none is `None`.
     fn whole(self) -> Option<Self::Whole>;
 }
 

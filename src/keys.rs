@@ -1,5 +1,5 @@
-//! Keys: every secret of the program, made of JWT_SECRET for one purpose each. A key of one purpose tells nothing of
-//! another's.
+//! Keys: every secret of the program, each derived from JWT_SECRET for one purpose. A key reveals nothing about
+//! another.
 
 use std::{io::Write, time::Duration};
 
@@ -10,14 +10,14 @@ use crate::config::{Config, Fault};
 
 /// All keys.
 pub struct Keys {
-    /// What signs access tokens: the bytes of JWT_SECRET themselves, so that others who know it can check a token.
+    /// Signs access tokens. The bytes of JWT_SECRET themselves, so that other programs that have it can verify tokens.
     pub access_tokens: Vec<u8>,
-    /// What tells anonymous readers apart.
+    /// Identifies anonymous readers.
     pub anonymous_readers: Key,
 }
 
 impl Keys {
-    /// The keys that the configuration gives. On embedded stores, the secret may be made here.
+    /// The keys for this configuration. On embedded stores, this creates the secret when there is none.
     ///
     /// # Errors
     /// The setting that does not work.
@@ -38,7 +38,7 @@ impl Key {
         Self(keyed_hash(secret, &[purpose.as_bytes()]))
     }
 
-    /// The keyed hash (HMAC-SHA256) of `parts`, told apart from all other parts.
+    /// The HMAC-SHA256 of `parts`. Different lists of parts have different hashes.
     #[must_use]
     pub fn hash(&self, parts: &[&[u8]]) -> [u8; 32] {
         keyed_hash(&self.0, parts)
@@ -49,14 +49,14 @@ fn keyed_hash(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("a key of any length");
     for part in parts {
-        // Its length goes first, so that no two lists of parts are one text.
+        // The length goes first, so that no two lists of parts are hashed as the same bytes.
         mac.update(&(part.len() as u64).to_be_bytes());
         mac.update(part);
     }
     mac.finalize().into_bytes().into()
 }
 
-/// The configured secret; on embedded stores, without one, a secret of this folder's own that is made on the first start.
+/// The configured secret. Without one, on embedded stores: a secret in the volume folder, created on the first start.
 fn secret(config: &Config) -> Result<Vec<u8>, Fault> {
     let configured = config.jwt_secret.expose();
     if !configured.is_empty() {
@@ -96,7 +96,7 @@ fn secret(config: &Config) -> Result<Vec<u8>, Fault> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = match options.open(&path) {
-        // Another program has just made it, and may still be writing.
+        // Another process has just created it, and may still be writing.
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
             std::thread::sleep(Duration::from_millis(200));
             return std::fs::read(&path).map_err(fault);

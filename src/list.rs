@@ -1,5 +1,5 @@
-//! One way to answer a list: what a list is made of is said once, by its [`List`]; pages, totals and cursors follow, read
-//! for all lists of one level of the document at once.
+//! One way to answer a list: a [`List`] says what it consists of, and pages, totals and cursors follow. All lists on
+//! one level of a document are read together.
 
 use std::{collections::HashMap, hash::Hash, marker::PhantomData};
 
@@ -12,34 +12,34 @@ use crate::{
     loader::Batch,
 };
 
-/// A list that can grow, as far as the actor may read it.
+/// A list of objects that the actor may read.
 pub trait List: Clone + Eq + Hash + Send + Sync + 'static {
     type Item: Clone + Send + Sync + 'static;
-    /// What tells an item's place in the list.
+    /// The key that orders items and is encoded in cursors.
     type Key: CursorKey + Eq + Hash + Ord + Send + Sync + 'static;
 
-    /// What marks the cursors of this list.
+    /// The mark in the cursors of this list.
     fn cursors(&self) -> Cursors;
 
     /// Which way the list is ordered by its key.
     fn direction(&self) -> Direction;
 
-    /// The place of an item.
+    /// The key of an item.
     fn key(&self, item: &Self::Item) -> Self::Key;
 
-    /// Reads what [`Page::fetch`] says of each list, in any order.
+    /// Reads up to [`Page::fetch`] items of each list, in any order.
     ///
     /// # Errors
     /// Those of the database.
     fn read(conn: &mut Conn, actor: &Actor, asked: &[Asked<Self>]) -> Result<Vec<Vec<Self::Item>>>;
 
-    /// How many items each list has, up to one more than [`COUNTED`](crate::connection::COUNTED).
+    /// The number of items of each list, counted up to one more than [`COUNTED`](crate::connection::COUNTED).
     ///
     /// # Errors
     /// Those of the database.
     fn count(conn: &mut Conn, actor: &Actor, lists: &[Self]) -> Result<Vec<i64>>;
 
-    /// The pages of lists, in the order of the lists.
+    /// The requested pages, in order.
     ///
     /// # Errors
     /// Those of the database.
@@ -56,7 +56,7 @@ pub trait List: Clone + Eq + Hash + Send + Sync + 'static {
     }
 }
 
-/// A list and the page of it that is asked for.
+/// A list and the requested page of it.
 pub type Asked<L> = (L, Page<<L as List>::Key>);
 
 /// Pages of lists of one kind.

@@ -1,8 +1,8 @@
-//! Batches: what the items of a list ask for one by one is read with one statement.
+//! Batches: what the items of a list load one by one is read with one statement.
 //!
-//! All fields of one level are polled before any of them is polled again. So a field notes its key, waits for the next
-//! [round](crate::rounds), and by then all its siblings have noted theirs: whoever comes first reads for all. The library's
-//! own `DataLoader` waits a millisecond and spawns a task for the same.
+//! All fields of one level are polled before any of them is polled again. So a field adds its key and waits for the
+//! next [round](crate::rounds). By then all its siblings have added theirs, and the first field reads for all. The
+//! library's own `DataLoader` waits a millisecond and spawns a task instead.
 
 use std::{any::TypeId, collections::HashMap, hash::Hash, sync::Arc};
 
@@ -14,14 +14,14 @@ use crate::{
     access::Actor, app::App, by_type::ByType, error::Result, memory::Memory, rounds::Rounds,
 };
 
-/// Something that is read for many keys at once.
+/// Values that are read for many keys at once.
 pub trait Batch: Send + Sync + 'static {
     type Key: Clone + Eq + Hash + Send + Sync + 'static;
     type Value: Clone + Send + Sync + 'static;
-    /// Whether other requests may have the values too, until something is committed. The actor must make no difference.
+    /// Whether the values are cached for other requests until the next commit. They must not depend on the actor.
     const IS_KEPT: bool = false;
 
-    /// What `actor` may have of `keys`. Keys that lead to nothing are left out.
+    /// The values of `keys` that `actor` may read. Other keys are left out.
     fn load(
         app: &App,
         actor: Actor,
@@ -32,13 +32,13 @@ pub trait Batch: Send + Sync + 'static {
 /// The batches of one request.
 #[derive(Default)]
 pub struct Loaders {
-    /// What the answer is to be made in.
+    /// The rounds in which the response is built.
     pub rounds: Rounds,
     memory: Arc<Memory>,
     gatherings: ByType,
 }
 
-/// What gathers until it is read.
+/// The keys that have been added since the last read.
 struct Gathering<B: Batch>(Mutex<Waiting<B>>);
 
 impl<B: Batch> Default for Gathering<B> {
@@ -48,7 +48,7 @@ impl<B: Batch> Default for Gathering<B> {
 }
 
 impl<B: Batch> Gathering<B> {
-    /// Lets rounds pass until one brings nothing new: of a long list the library may poll only a part at a time.
+    /// Waits until a round adds no new key: of a long list, the library may poll only a part at a time.
     async fn settled(&self, rounds: &Rounds) {
         let mut noted = 0;
         loop {
@@ -66,7 +66,7 @@ type Reply<B> = oneshot::Sender<Result<Option<<B as Batch>::Value>>>;
 type Waiting<B> = HashMap<<B as Batch>::Key, Vec<Reply<B>>>;
 
 impl Loaders {
-    /// Loaders that share what they keep.
+    /// Loaders with a shared cache.
     #[must_use]
     pub fn with(memory: Arc<Memory>) -> Self {
         Self {
@@ -75,7 +75,7 @@ impl Loaders {
         }
     }
 
-    /// The value of `key`, read together with what else is asked for in this round.
+    /// The value of `key`, read together with the other keys of this round.
     ///
     /// # Errors
     /// Those of [`Batch::load`], to all who asked.
@@ -103,7 +103,7 @@ impl Loaders {
 
             let batch = std::mem::take(&mut *gathering.0.lock());
             if !batch.is_empty() {
-                // In a box, for one of many futures gets here.
+                // Boxed, since only one of many futures gets here.
                 let (version, keys) = (version(), batch.keys().cloned().collect());
                 let loaded = B::load(app, actor, keys).boxed().await;
                 if let (Some(version), Ok(values)) = (version, &loaded) {
@@ -111,9 +111,9 @@ impl Loaders {
                 }
                 hand_out::<B>(batch, loaded);
             }
-            // Outside of tokio's budget: with it, of more than 128 answers that come at once the last ones would wait
-            // for another round, and what is asked for below them would go into batches of its own.
-            // An error means that the field which read for all was dropped meanwhile: ask again.
+            // Outside of tokio's cooperative budget. With it, if more than 128 answers come at once, the last ones
+            // would wait for another round, and the keys below them would go into separate batches. An error means that
+            // the field which read for all was dropped: try again.
             if let Ok(answer) = tokio::task::unconstrained(answer).await {
                 return answer;
             }
@@ -129,7 +129,7 @@ fn hand_out<B: Batch>(batch: Waiting<B>, mut loaded: Result<HashMap<B::Key, B::V
         };
         let last = replies.pop();
         for reply in replies {
-            // Who does not listen any more was dropped with its field.
+            // Fails if the field that waited was dropped.
             let _ = reply.send(answer.clone());
         }
         if let Some(last) = last {

@@ -1,7 +1,7 @@
-//! The log: what is written, and in which form.
+//! The log: its contents and its format.
 //!
-//! No level writes what clients send. Of libraries only what is no detail is logged, whatever LOG says: theirs are whole
-//! messages and values, and passwords and tokens are among these.
+//! No level logs what clients send. Libraries are logged only from `info` up, whatever LOG says, since their details
+//! are whole messages and values, including passwords and tokens.
 
 use std::io::IsTerminal;
 
@@ -23,7 +23,7 @@ pub fn start(config: &Config) {
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    // Fails when something logs already, and then goes on as before.
+    // Fails if logging has been set up already, which then stays.
     let _ = if as_text {
         let layer = fmt::layer().with_writer(std::io::stderr);
         let layer = layer.with_ansi(is_terminal);

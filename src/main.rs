@@ -1,5 +1,4 @@
-//! The command line: says in one line what does not work, and ends with 2 when that is the command line or the
-//! configuration.
+//! The command line. Errors are one line; the exit code is 2 when the command line or the configuration is wrong.
 
 mod commands;
 
@@ -9,8 +8,8 @@ use madang::config::Fault;
 
 use crate::commands::Usage;
 
-/// A request makes some hundred small allocations: with glibc's it takes a quarter more CPU, and what password hashes took
-/// stays with each thread that ever made one.
+/// A request makes hundreds of small allocations. With glibc's allocator it takes a quarter more CPU, and the memory of
+/// password hashes stays with each thread that ever made one.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

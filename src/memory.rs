@@ -1,7 +1,7 @@
-//! Memory: what batches have read since the last commit, for whoever asks next.
+//! A cache of what batches have read since the last commit.
 //!
-//! Lists name the same few authors and boards over and over. Nothing has to be told when something changes: a commit makes
-//! all of it void, before the commit is answered.
+//! Lists refer to the same few authors and boards over and over. Nothing needs to be invalidated: a commit makes the
+//! whole cache invalid before it is acknowledged.
 
 use std::{
     any::TypeId,
@@ -14,10 +14,10 @@ use parking_lot::RwLock;
 
 use crate::{by_type::ByType, db::Version};
 
-/// Values of one batch. Beyond them all are forgotten.
+/// The most values of one batch. With more, all are dropped.
 const MOST: usize = 10_000;
 
-/// Commits of another program, as of `madang create-admin` beside a server, make nothing void; this does.
+/// How long values are valid. Commits of other processes, such as `madang create-admin`, do not invalidate them.
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// What was read, of all batches.
@@ -40,7 +40,7 @@ impl<K, V> Since<K, V> {
 }
 
 impl Memory {
-    /// The value of `key` in a batch, if it was read at this version of the database.
+    /// The value of `key` in a batch, if it was read at this version of the data.
     pub fn recall<K, V>(&self, batch: TypeId, version: Version, key: &K) -> Option<V>
     where
         K: Clone + Eq + Hash + Send + Sync + 'static,
@@ -52,7 +52,7 @@ impl Memory {
         since.values.get(key).cloned()
     }
 
-    /// Keeps what was read. The version is that from before the read began: what was committed meanwhile may be missing.
+    /// Caches what was read. `version` is that of before the read, which may have missed later commits.
     pub fn keep<K, V>(&self, batch: TypeId, version: Version, values: &HashMap<K, V>)
     where
         K: Clone + Eq + Hash + Send + Sync + 'static,

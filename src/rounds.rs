@@ -1,7 +1,7 @@
-//! Rounds: a future that is polled again at once, where it is, when something inside asks for it.
+//! Rounds: a future that is polled again immediately, in place, when something inside asks for it.
 //!
-//! Loaders let all fields of a level be polled before they read for them, and answer many fields at a time. By tokio's own
-//! means each of these steps puts the task into a queue and wakes a thread to look for work, which costs more than the step.
+//! Loaders let all fields of a level be polled before they read, and then answer many fields at once. With tokio alone,
+//! each of these steps would put the task into a queue and wake a thread, which costs more than the step itself.
 
 use std::{
     future::poll_fn,
@@ -17,17 +17,17 @@ use std::{
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
-/// After so many rounds other tasks have their turn.
+/// The number of rounds after which other tasks get a turn.
 const MOST: usize = 100;
 
 /// The rounds of one future.
 #[derive(Default)]
 pub struct Rounds {
-    /// Who waits for the next round. None while nobody polls.
+    /// The wakers that wait for the next round. `None` while the future is not being polled.
     waiting: Mutex<Option<Vec<Waker>>>,
 }
 
-/// Wakes the task, unless it is just being polled: then another round will do.
+/// Wakes the task, unless it is being polled: then another round is enough.
 #[derive(Default)]
 struct Bell {
     task: AtomicWaker,
@@ -40,7 +40,7 @@ impl Wake for Bell {
         self.wake_by_ref();
     }
 
-    // Written in the opposite order to how `drive` reads, so that one of the two always sees the other.
+    // Written in the opposite order to the reads in `drive`, so that one of the two always sees the other.
     fn wake_by_ref(self: &Arc<Self>) {
         self.has_rung.store(true, SeqCst);
         if !self.is_polled.load(SeqCst) {
@@ -50,7 +50,7 @@ impl Wake for Bell {
 }
 
 impl Rounds {
-    /// What `work` comes to. One at a time.
+    /// Runs `work`. Only one at a time.
     pub async fn drive<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
         let bell = Arc::new(Bell::default());
@@ -63,7 +63,7 @@ impl Rounds {
                 *self.waiting.lock() = Some(Vec::new());
                 let polled = work.as_mut().poll(&mut Context::from_waker(&waker));
                 let waiting = self.waiting.lock().take();
-                // Still as if polled: this is what the next round is for.
+                // As if still being polled, which is what the next round is for.
                 waiting.into_iter().flatten().for_each(Waker::wake);
                 bell.is_polled.store(false, SeqCst);
                 if polled.is_ready() || !bell.has_rung.load(SeqCst) {
@@ -76,7 +76,7 @@ impl Rounds {
         .await
     }
 
-    /// Waits until everything that is polled in this round was polled.
+    /// Waits until everything in this round has been polled.
     pub async fn next(&self) {
         let mut has_waited = false;
         let is_driven = poll_fn(|task| {

@@ -1,8 +1,8 @@
-//! What a text is found by. Databases cut text into words by rules of their own, none of which know Korean; so the
-//! program makes the terms, writes each as a word that every engine takes for one, and leaves only the looking up to them.
+//! Search terms. Databases split text into words by rules of their own, and none of them handles Korean. So the program
+//! makes the terms, encodes each as a word that every engine accepts, and leaves only the lookup to the engine.
 //!
-//! A term is a whole word of letters and digits, after NFKC and case folding; of scripts that are written without spaces
-//! or with endings glued to words, Hangul and other CJK, it is each character and each pair of neighbours.
+//! A term is a whole word of letters and digits, after NFKC and case folding. In scripts without spaces, or with
+//! endings attached to words (Hangul and other CJK), a term is each character and each pair of neighbouring characters.
 
 use std::{collections::BTreeSet, fmt::Write};
 
@@ -10,26 +10,26 @@ use sha2::{Digest, Sha256};
 
 use crate::{error::Rule, text};
 
-/// Characters that a search may have: as many as a title.
+/// The most characters of a search, as in a title.
 const LONGEST_SEARCH: usize = 128;
-/// Bytes of a word that is written as it is. InnoDB leaves out words of more than 84 characters.
+/// The most bytes of a term that is used as it is. InnoDB ignores words of more than 84 characters.
 const LONGEST_WORD: usize = 64;
-/// Bytes of other terms that are written in hexadecimal digits.
+/// The most bytes of a term that is encoded in hexadecimal digits.
 const LONGEST_HEX: usize = 40;
 
-/// A piece of text between what separates terms.
+/// A run of text between separators.
 enum Run {
     Word(String),
-    /// Of a script whose words cannot be told apart.
+    /// In a script without word boundaries.
     Cjk(Vec<char>),
 }
 
-/// What somebody searches for: a text that holds all of these terms.
+/// A search: for texts that contain all of these terms.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Search(BTreeSet<String>);
 
 impl Search {
-    /// Reads a search; a blank one is none. One without any letter or digit has no terms, and finds nothing.
+    /// Parses a search. A blank one is `None`. One without letters and digits has no terms and finds nothing.
     ///
     /// # Errors
     /// `TOO_LONG` above 128 characters.
@@ -47,7 +47,7 @@ impl Search {
         for run in runs(search) {
             match run {
                 Run::Word(word) => drop(terms.insert(word)),
-                // A pair that is found holds both of its characters.
+                // A pair implies both of its characters.
                 Run::Cjk(run) if run.len() > 1 => terms.extend(pairs(&run)),
                 Run::Cjk(run) => terms.extend(run.into_iter().map(String::from)),
             }
@@ -55,25 +55,25 @@ impl Search {
         Ok(Some(Self(terms)))
     }
 
-    /// The words to look up in what [`words`] made, title and content alike. Empty when nothing can be found.
+    /// The words to look up, as made by [`words`], in title and content. Empty when nothing can be found.
     #[must_use]
     pub fn anywhere(&self) -> Vec<String> {
         self.0.iter().map(|term| word(ANYWHERE, term)).collect()
     }
 
-    /// The words to look up to find titles that hold all terms.
+    /// The words to look up in titles.
     #[must_use]
     pub fn in_title(&self) -> Vec<String> {
         self.0.iter().map(|term| word(IN_TITLE, term)).collect()
     }
 
-    /// Whether `text` holds all terms.
+    /// Whether `text` contains all terms.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         self.0.is_subset(&terms(text))
     }
 
-    /// A number that searches for the same terms share, and hardly any others.
+    /// A hash: equal for searches for the same terms, and hardly ever for others.
     #[must_use]
     pub fn number(&self) -> u64 {
         let mut hash = Sha256::new();
@@ -89,7 +89,7 @@ impl Search {
     }
 }
 
-/// The words that a post is found by, with spaces between.
+/// The words to index for a post, separated by spaces.
 #[must_use]
 pub fn words(title: &str, content: &str) -> String {
     let in_title = terms(title);
@@ -150,11 +150,11 @@ fn is_cjk(c: char) -> bool {
         | '\u{1aff0}'..='\u{1b16f}' | '\u{20000}'..='\u{3ffff}')
 }
 
-/// What words begin with. No engine knows a stopword that begins so, and none leaves out words of three characters.
+/// The prefixes of words. No engine has stopwords that begin like this, and none ignores words of three characters.
 const ANYWHERE: &str = "xa";
 const IN_TITLE: &str = "xt";
 
-/// The term as a word of 3 to 84 lower case letters and digits.
+/// The term encoded as a word of 3 to 84 lower-case letters and digits.
 fn word(place: &str, term: &str) -> String {
     if term.is_ascii() && term.len() <= LONGEST_WORD {
         return format!("{place}w{term}");

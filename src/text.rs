@@ -1,4 +1,4 @@
-//! Rules for text that people type in, and the folding that decides which names are the same.
+//! Rules for text that people enter, and the folding that decides which names are equal.
 
 use std::ops::RangeInclusive;
 
@@ -6,24 +6,24 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::error::Rule;
 
-/// The form in which two spellings of a name are the same: without what nobody sees, NFKC and full case folding, until
-/// nothing changes any more.
+/// Folds a text so that different spellings of a name become equal: removes invisible characters, then applies NFKC and
+/// full case folding until nothing changes.
 #[must_use]
 pub fn fold(text: &str) -> String {
     let text: String = text.chars().filter(|c| !is_ignorable(*c)).collect();
-    // Folding can bring forth characters that NFKC would compose or decompose, hence the second round.
+    // Folding can produce characters that NFKC changes, hence the second round.
     let folded = caseless::default_case_fold_str(&text.nfkc().collect::<String>());
     caseless::default_case_fold_str(&folded.nfkc().collect::<String>())
         .nfkc()
         .collect()
 }
 
-/// One line: NFC, trimmed, so many characters, none of them a control character.
+/// Checks one line of text: NFC, trimmed, with a length in characters, and without control characters.
 ///
 /// # Errors
 /// `BLANK`, `TOO_SHORT`, `TOO_LONG` or `CONTROL_CHARACTER`.
 pub fn line(text: &str, length: RangeInclusive<usize>) -> Result<String, Rule> {
-    // Measured first, since normalising takes time: composing never makes fewer than a tenth of it.
+    // Measured first, since normalising takes time. NFC never shortens a text to less than a tenth.
     let max = *length.end();
     if text.trim().chars().nth(max.saturating_mul(10)).is_some() {
         return Err(Rule::TooLong { max });
@@ -39,7 +39,7 @@ pub fn line(text: &str, length: RangeInclusive<usize>) -> Result<String, Rule> {
     Ok(text)
 }
 
-/// What a name is to begin with, in the form of keys: at most 256 characters.
+/// Folds the beginning of a name, as in keys: at most 256 characters.
 ///
 /// # Errors
 /// `TOO_LONG`.
@@ -51,14 +51,14 @@ pub fn prefix(text: &str) -> Result<String, Rule> {
     Ok(fold(text))
 }
 
-/// Characters that make a line look like another one, or like two: marks of direction, separators of lines, and spaces
-/// and hyphens without width. The joiners that emoji and some scripts are spelt with are none of them.
+/// Characters that make a line look like another line, or like two: direction marks, line separators, and spaces and
+/// hyphens without width. Joiners, which emoji and some scripts need, are not among them.
 fn is_deceptive(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
-/// Characters that nobody sees (most of Unicode's Default_Ignorable_Code_Point), and the blank of Braille.
+/// Invisible characters (most of Unicode's Default_Ignorable_Code_Point) and the blank of Braille.
 fn is_ignorable(c: char) -> bool {
     is_deceptive(c)
         || matches!(c, '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
@@ -66,14 +66,14 @@ fn is_ignorable(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Text of several lines, with the white space that was typed: NFC, lines that end with LF, so many characters, some of
-/// them visible, and no control characters but line breaks and tabs.
+/// Checks text of several lines: NFC, lines that end with LF, white space as entered, with a length in characters, at
+/// least one visible character, and no control characters other than line breaks and tabs.
 ///
 /// # Errors
 /// As [`line`].
 pub fn paragraphs(text: &str, length: RangeInclusive<usize>) -> Result<String, Rule> {
     let max = *length.end();
-    // Measured first, as in `line`; a line break may have come as two characters.
+    // Measured first, as in `line`. A line break may have been two characters.
     if text.chars().nth(max.saturating_mul(10)).is_some() {
         return Err(Rule::TooLong { max });
     }
@@ -201,7 +201,7 @@ mod tests {
         ] {
             assert_eq!(paragraphs(blank, 1..=9), Err(Rule::Blank), "{blank:?}");
         }
-        // Joiners and marks of direction are part of what people write.
+        // Joiners and direction marks are part of normal text.
         let family = "👩\u{200d}👩\u{200d}👧 \u{200f}שלום";
         assert_eq!(paragraphs(family, 1..=20), Ok(family.to_owned()));
     }

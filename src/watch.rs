@@ -1,5 +1,6 @@
-//! A subscription's watch over its right. Every live field is a [`Live`]: it says what it follows, upon what the right to
-//! follow it depends, and how news are read. News from the bus are hints; what a subscriber gets comes from the store.
+//! Live fields: each subscription reads news and watches over its right to do so. A live field is a [`Live`]: it says
+//! what it follows, what its right depends on, and how news are read. Messages of the bus are only hints; subscribers
+//! get what the store returns.
 
 use std::sync::Arc;
 
@@ -24,21 +25,21 @@ pub trait Live: Send + Sync + 'static {
     /// Where its news are told.
     fn news(&self) -> Topic<Self::Id>;
 
-    /// Makes sure that `actor` may follow it. Answers the topics that tell when this may have changed, rights of the user
-    /// apart.
+    /// Checks that `actor` may follow it. Returns the topics that announce when this may have changed. The rights of
+    /// the user are watched in any case.
     ///
     /// # Errors
-    /// `NOT_FOUND` for an actor who may not.
+    /// `NOT_FOUND` when the actor may not.
     fn check(
         &self,
         app: &App,
         actor: Actor,
     ) -> impl Future<Output = Result<Vec<Topic<Uuid>>>> + Send;
 
-    /// Reads what `id` names, as far as `actor` may.
+    /// Reads the object `id`, if `actor` may read it.
     ///
     /// # Errors
-    /// `NOT_FOUND` for what is gone, or not for `actor`.
+    /// `NOT_FOUND` when it is gone or `actor` may not read it.
     fn read(
         &self,
         app: &App,
@@ -47,20 +48,20 @@ pub trait Live: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Item>> + Send;
 }
 
-/// What one subscriber waits for.
+/// The state of one subscription.
 struct Watch<L: Live> {
     app: App,
     caller: Arc<Caller>,
     live: L,
     news: Listener<L::Id>,
-    /// Upon each message the right is checked again.
+    /// After each message the right is checked again.
     changes: Vec<Listener<Uuid>>,
-    /// Rights of the user who is signed in.
+    /// Changes of the user's rights, if a user is signed in.
     rights: Option<Listener<UserId>>,
 }
 
-/// What happens from now on to what `live` follows, as far as the caller may read it. Nothing is left out in silence: the
-/// stream ends with an error when the right ends, and with `RESYNC_REQUIRED` when news were missed.
+/// The events of `live` from now on that the caller may read. Nothing is dropped silently: the stream ends with an
+/// error when the caller loses the right, and with `RESYNC_REQUIRED` when news were missed.
 ///
 /// # Errors
 /// `NOT_FOUND` when the caller may not follow it.
@@ -69,7 +70,7 @@ pub async fn follow<L: Live>(
     caller: Arc<Caller>,
     live: L,
 ) -> Result<impl Stream<Item = Result<L::Item>> + use<L>> {
-    // Callers without the right begin no topic.
+    // First without listening, so that callers without the right create no topics.
     let topics = live.check(&app, caller.actor()).await?;
     let user = caller.actor().id();
     let watch = Watch {
@@ -80,7 +81,7 @@ pub async fn follow<L: Live>(
         caller,
         live,
     };
-    // Once more now that it listens: what changes after this check is heard.
+    // Again now that it listens, so that no change is missed.
     watch.check_again().await?;
     Ok(stream::unfold(Some(watch), |watch| async {
         let mut watch = watch?;
@@ -92,7 +93,7 @@ pub async fn follow<L: Live>(
 }
 
 impl<L: Live> Watch<L> {
-    /// What comes next; an error when the right has ended or news were missed.
+    /// The next event, or an error when the right has ended or news were missed.
     async fn next(&mut self) -> Result<L::Item> {
         loop {
             let news = tokio::select! {
@@ -107,11 +108,11 @@ impl<L: Live> Watch<L> {
                 }
             };
             let Heard::Message(id) = news else {
-                // News are not replayed: clients load anew and subscribe again.
+                // News are not replayed: clients reload the data and subscribe again.
                 return Err(Error::ResyncRequired);
             };
             match self.live.read(&self.app, self.caller.actor(), id).await {
-                // Not for this subscriber, or gone again.
+                // The subscriber may not read it, or it is gone.
                 Err(Error::NotFound) => {}
                 read => return read,
             }
@@ -131,7 +132,7 @@ impl<L: Live> Watch<L> {
     }
 }
 
-/// Waits for a message to any of `listeners`.
+/// Waits for a message on any of `listeners`.
 async fn any<M: Message>(listeners: &mut [Listener<M>]) {
     if listeners.is_empty() {
         return std::future::pending().await;

@@ -10,7 +10,8 @@ use crate::{
     ids::UserId,
 };
 
-/// Operations of who is not signed in (any more): a bad bearer does not stand in their way, nor does the rate of writes.
+/// Operations for callers who are not signed in, or no longer. A bad bearer token is ignored for them, and they do not
+/// count as writes.
 pub const SIGN_IN_OPERATIONS: [&str; 6] = [
     "login",
     "signUp",
@@ -31,7 +32,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Who counts as one: an address or, with IPv6, the first one of the network of 64 bits that one customer has.
+    /// The address whose connections are counted together: an IPv4 address, or the first address of a /64 network,
+    /// which is what one IPv6 customer has.
     #[must_use]
     pub fn neighbourhood(&self) -> IpAddr {
         match self.address {
@@ -43,7 +45,7 @@ impl Client {
         }
     }
 
-    /// Whose attempts are counted together, in words.
+    /// [`Client::neighbourhood`] as text: attempts are counted by it.
     #[must_use]
     pub fn network(&self) -> String {
         match self.neighbourhood() {
@@ -56,26 +58,27 @@ impl Client {
     }
 }
 
-/// Who acts, and from where: what the activity log keeps of an act. `A` says who may: an [`Admin`](super::Admin), a
-/// [`SignedIn`](super::SignedIn) user, or any [`Actor`].
+/// Who acts, and from which client: what the activity log records. `A` is the right that the act needs: an
+/// [`Admin`](super::Admin), a [`SignedIn`](super::SignedIn) user, or any [`Actor`].
 #[derive(Clone, Copy, Debug)]
 pub struct Act<'a, A> {
     pub actor: A,
     pub client: &'a Client,
 }
 
-/// One request, or one operation on a socket: who calls from where, and what goes back beside the answer.
+/// One request, or one operation on a socket: who calls from where, and what is sent back beside the response.
 /// Resolvers find it in their context.
 pub struct Caller {
     pub client: Client,
     /// The refresh token of the request's cookie.
     pub refresh_cookie: Option<String>,
     actor: Mutex<Actor>,
-    /// Who has just proved to be this user, by signing up or logging in, sees in the answer what the owner sees.
+    /// A caller who has just proved to be this user, by signing up or logging in, may see the user's own fields in this
+    /// response.
     proved: Mutex<Option<UserId>>,
-    /// `Set-Cookie` of the answer.
+    /// `Set-Cookie` of the response.
     set_cookie: Mutex<Option<String>>,
-    /// Whether the answer can still carry headers: not over a WebSocket.
+    /// Whether the response can carry headers. It cannot over a WebSocket.
     pub can_set_cookie: bool,
 }
 
@@ -86,7 +89,7 @@ impl Caller {
         Self::over_http(client, actor, None, false)
     }
 
-    /// A caller over HTTP, who has and may be given the refresh cookie.
+    /// A caller over HTTP, who may send the refresh cookie and be given one.
     #[must_use]
     pub fn over_http(
         client: Client,
@@ -104,7 +107,7 @@ impl Caller {
         })
     }
 
-    /// Who acts, as last read.
+    /// The actor, as last read.
     #[must_use]
     pub fn actor(&self) -> Actor {
         *self.actor.lock()
@@ -132,12 +135,12 @@ impl Caller {
         }
     }
 
-    /// Sends this `Set-Cookie` with the answer.
+    /// Sends this `Set-Cookie` with the response.
     pub fn set_cookie(&self, cookie: String) {
         *self.set_cookie.lock() = Some(cookie);
     }
 
-    /// The `Set-Cookie` to send, once.
+    /// Takes the `Set-Cookie` to send.
     #[must_use]
     pub fn take_cookie(&self) -> Option<String> {
         self.set_cookie.lock().take()

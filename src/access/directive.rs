@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 /// Who may call an operation or see a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, async_graphql::Enum)]
 pub enum Access {
-    /// Everybody.
+    /// Everyone.
     Anyone,
     /// Anyone when PUBLIC_READ is on, else users who are signed in.
     Reader,
@@ -34,7 +34,8 @@ pub enum Access {
 pub fn auth(requires: Access) {}
 
 impl Access {
-    /// The rule as far as it does not depend on the thing: ownership and participation are the store's to judge.
+    /// Checks the rule as far as it does not depend on an object. Ownership and participation are checked by stores and
+    /// guards.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` or `FORBIDDEN`.
@@ -52,7 +53,7 @@ impl Access {
         }
     }
 
-    /// What the directive of a field requires, where it has one.
+    /// What the directive on a field requires, if the field has one.
     #[must_use]
     pub fn of(field: &MetaField) -> Option<Self> {
         let directives = &field.directive_invocations;
@@ -60,7 +61,7 @@ impl Access {
         <Self as InputType>::parse(directive.args.get("requires").cloned()).ok()
     }
 
-    /// What the directive of the field `name` of the type `parent` requires, where it has one.
+    /// What the directive on the field `name` of the type `parent` requires, if the field has one.
     #[must_use]
     pub fn of_field(registry: &Registry, parent: &str, name: &str) -> Option<Self> {
         Self::of(registry.types.get(parent)?.field_by_name(name)?)
@@ -78,8 +79,8 @@ impl Access {
     }
 }
 
-/// Registered with a schema after all other types, it ends the description of each field that has `@auth` with a sentence
-/// that says the same. No field has this type.
+/// Register it with a schema after all other types. It appends to the description of each field with `@auth` a sentence
+/// that says who may use it. No field has this type.
 pub struct AccessSentences;
 
 impl OutputType for AccessSentences {
@@ -114,17 +115,17 @@ impl OutputType for AccessSentences {
 }
 
 tokio::task_local! {
-    /// Whether the resolver that runs has asked whose the object is.
+    /// Whether the running resolver has checked who owns the object.
     static OWNER_CHECK: Cell<bool>;
 }
 
-/// Notes that the resolver that runs has asked whose the object is.
+/// Notes that the running resolver has checked who owns the object.
 pub(super) fn note_owner_check() {
-    // Resolvers of fields that are not their owner's alone may ask as well.
+    // Fails outside of `owner_checked`, where nobody needs to know.
     let _ = OWNER_CHECK.try_with(|is_checked| is_checked.set(true));
 }
 
-/// What `resolving` comes to, and whether it asked whose the object is.
+/// Runs `resolving`, and tells whether it checked who owns the object.
 pub async fn owner_checked<T>(resolving: impl Future<Output = T>) -> (T, bool) {
     let resolving = async {
         let outcome = resolving.await;

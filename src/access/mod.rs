@@ -1,7 +1,7 @@
-//! Who calls, and what that allows: the one place that says who may.
+//! Access: who calls, and what callers may do. The only place that decides this.
 //!
-//! A field says who may once, in its directive `@auth`: the engine reads it from the schema and refuses. A root field is
-//! an error for callers who may not use it; a guarded field of a type is withheld from them: null, without an error.
+//! Each field declares its access once, in its directive `@auth`, which the engine reads from the schema and enforces.
+//! A root field that the caller may not use is an error. A guarded field of a type is withheld: null, without an error.
 
 mod caller;
 mod directive;
@@ -27,15 +27,15 @@ use crate::{
     ids::{SignInId, UserId},
 };
 
-/// What a user may do in general.
+/// The role of a user.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, async_graphql::Enum, AsExpression, FromSqlRow,
 )]
 #[diesel(sql_type = SmallInt)]
 pub enum Role {
-    /// Everybody who signed up.
+    /// A regular user.
     User,
-    /// Who runs the place.
+    /// An administrator.
     Admin,
 }
 
@@ -73,12 +73,12 @@ where
     }
 }
 
-/// Somebody who is signed in.
+/// A user who is signed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedIn {
     pub id: UserId,
     pub role: Role,
-    /// The sign-in session that the right to act comes from.
+    /// The sign-in session that the access token belongs to.
     pub session: SignInId,
 }
 
@@ -102,7 +102,7 @@ impl SignedIn {
     }
 }
 
-/// An admin who is signed in. Whoever holds one has been checked.
+/// An admin who is signed in. A value of this type is proof of the check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admin(SignedIn);
 
@@ -114,7 +114,7 @@ impl std::ops::Deref for Admin {
     }
 }
 
-/// Whoever runs the program itself, and acts through its commands.
+/// The person who runs the program, and acts through its commands.
 #[derive(Clone, Copy, Debug)]
 pub struct Operator;
 
@@ -141,7 +141,7 @@ impl Actor {
         self.signed_in().map(|s| s.id)
     }
 
-    /// The user's id, or one that nobody has: for conditions of queries.
+    /// The user's id, or an id that no user has: for conditions in queries.
     #[must_use]
     pub fn id_or_nil(&self) -> UserId {
         self.id().unwrap_or_else(|| UserId::from_uuid(Uuid::nil()))

@@ -1,5 +1,5 @@
-//! Who sign-in sessions speak for at present: asked of the database, remembered for a moment, and told of on the bus when
-//! it changes.
+//! Whom sign-in sessions authenticate: read from the database, cached for a moment, and announced on the bus when it
+//! changes.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -18,16 +18,16 @@ use crate::{
     ids::{SignInId, UserId},
 };
 
-/// Says whose rights have changed: a role, a ban, sign-in sessions, or that the account is gone.
+/// Announces whose rights have changed: by a role, a ban, ended sign-in sessions or the deletion of the account.
 pub const RIGHTS_CHANGED: Topic<UserId> = Topic::only("rights-changed");
 
-/// As [`RIGHTS_CHANGED`], of one user.
+/// The same as [`RIGHTS_CHANGED`], for one user.
 #[must_use]
 pub fn rights_changed_of(user: UserId) -> Topic<UserId> {
     Topic::of("rights-changed-of", user)
 }
 
-/// What users may do at present.
+/// The current rights of users.
 pub struct Rights {
     db: Db,
     bus: Bus,
@@ -36,7 +36,7 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// The rights that `db` knows of.
+    /// Rights as `db` has them.
     #[must_use]
     pub fn new(db: Db, bus: Bus, clock: Clock) -> Self {
         let cache = RightsCache::new(clock.clone());
@@ -48,7 +48,7 @@ impl Rights {
         }
     }
 
-    /// Who `session` speaks for at present.
+    /// The user whom `session` authenticates now.
     ///
     /// # Errors
     /// `TOKEN_INVALID` when it has ended, `BANNED` when its user is.
@@ -88,15 +88,15 @@ impl Rights {
         }
     }
 
-    /// Rights of `user` have changed and are committed: this server forgets what it knew, the others and all subscriptions
-    /// and sockets of the user hear of it.
+    /// Call it once a change of the rights of `user` is committed: this server drops what it cached, and the other
+    /// servers and all subscriptions and sockets of the user are told.
     pub fn changed(&self, user: UserId) {
         self.cache.forget(user);
         self.bus.publish(&RIGHTS_CHANGED, user);
         self.bus.publish(&rights_changed_of(user), user);
     }
 
-    /// Forgets what has changed by what was heard of [`RIGHTS_CHANGED`].
+    /// Drops what a message of [`RIGHTS_CHANGED`] is about from the cache.
     pub fn forget(&self, heard: Heard<UserId>) {
         match heard {
             Heard::Message(user) => self.cache.forget(user),
@@ -105,28 +105,28 @@ impl Rights {
     }
 }
 
-/// Who the sign-in sessions speak for, remembered for a moment, so that not every request asks the database.
+/// Whom sign-in sessions authenticate, cached so that not every request reads the database.
 ///
-/// A change of rights on this server empties it at once ([`RightsCache::forget`]); what changes elsewhere shows when
-/// [`RIGHTS_LIFETIME`] is over, or earlier by the bus.
+/// A change on this server drops the user's entries at once ([`RightsCache::forget`]). A change on another server takes
+/// effect after [`RIGHTS_LIFETIME`], or earlier through the bus.
 struct RightsCache {
     clock: Clock,
     remembered: Mutex<Remembered>,
 }
 
-/// How long rights are remembered.
+/// How long an entry is valid.
 const RIGHTS_LIFETIME: Duration = Duration::from_secs(1);
-/// Above so many sessions, those whose time is over are dropped.
+/// With this many entries, expired ones are removed.
 const SWEEP_RIGHTS_FROM: usize = 10_000;
 
 #[derive(Default)]
 struct Remembered {
     sessions: HashMap<SignInId, (SignedIn, Moment)>,
-    /// Grows with every change of rights, so that what was read before a change is not kept after it.
+    /// Counts changes of rights, so that what was read before a change is not cached after it.
     changes: u64,
 }
 
-/// A moment in the history of rights: taken before the database is asked.
+/// The number of changes so far, taken before the database is read.
 #[derive(Clone, Copy)]
 struct AsOf(u64);
 
@@ -139,7 +139,7 @@ impl RightsCache {
         }
     }
 
-    /// Who `session` speaks for, or the moment to hand to [`RightsCache::remember`] after asking the database.
+    /// The cached user of `session`, or what to pass to [`RightsCache::remember`] after reading the database.
     fn recall(&self, session: SignInId) -> Result<SignedIn, AsOf> {
         let remembered = self.remembered.lock();
         match remembered.sessions.get(&session) {
@@ -150,7 +150,7 @@ impl RightsCache {
         }
     }
 
-    /// Keeps what the database said, unless rights have changed since it was asked.
+    /// Caches what was read, unless rights have changed since the read began.
     fn remember(&self, signed_in: SignedIn, as_of: AsOf) {
         let now = self.clock.moment();
         let mut remembered = self.remembered.lock();
@@ -176,7 +176,7 @@ impl RightsCache {
             .retain(|_, (signed_in, _)| signed_in.id != user);
     }
 
-    /// Forgets everything, as after missed news.
+    /// Drops everything, for when messages were missed.
     fn forget_all(&self) {
         let mut remembered = self.remembered.lock();
         remembered.changes += 1;

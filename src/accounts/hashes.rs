@@ -18,7 +18,7 @@ static ARGON2: LazyLock<Argon2<'static>> = LazyLock::new(|| {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 });
 
-/// A hash that no password fits, so that an unknown user costs as much time as a wrong password.
+/// A hash that no password matches, so that an unknown user takes as much time as a wrong password.
 static NOBODY: LazyLock<String> = LazyLock::new(|| {
     let salt = [0; 16];
     ARGON2
@@ -27,12 +27,12 @@ static NOBODY: LazyLock<String> = LazyLock::new(|| {
         .unwrap_or_default()
 });
 
-/// What the comparison of a password with a hash has shown.
+/// The result of comparing a password with a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Wrong,
     Right,
-    /// Right, and the hash was made with other parameters than today's: make it anew.
+    /// Right, but the hash was made with outdated parameters: make a new one.
     RightButOld,
 }
 

@@ -1,4 +1,4 @@
-//! Accounts: who people are and how they prove it. Users, passwords, sign-in sessions and tokens.
+//! Accounts: users, passwords, sign-in sessions and tokens.
 
 pub mod graphql;
 pub mod hashes;
@@ -19,7 +19,7 @@ use crate::{
     text,
 };
 
-/// Somebody who has signed up.
+/// A user account.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = users)]
 pub struct User {
@@ -123,7 +123,7 @@ impl Email {
     }
 }
 
-/// Why a user is banned, as the user is told: 1 to 512 characters, of several lines.
+/// The reason for a ban, which the user can read: 1 to 512 characters, several lines.
 #[derive(Clone, Debug, PartialEq, Eq, DieselNewType)]
 pub struct BanReason(String);
 
@@ -147,8 +147,8 @@ impl BanReason {
     }
 }
 
-/// The key that `name_or_email` is looked up by; what was typed need not be well-formed. Nobody's is longer than what is
-/// kept of it, and rates are counted by it.
+/// The key that `name_or_email` is looked up by. The input need not be well-formed. It is cut to the length of the
+/// longest possible key, since rates are counted by it.
 #[must_use]
 pub fn login_key(name_or_email: &str) -> String {
     text::fold(&name_or_email.trim().nfc().take(256).collect::<String>())

@@ -1,5 +1,5 @@
-//! What makes a password acceptable: its length and that it is not among the first that an attacker tries. No rules of
-//! composition (NIST SP 800-63B, 3.1.1.2).
+//! Which passwords are acceptable: long enough, and not among those that attackers try first. There are no composition
+//! rules (NIST SP 800-63B, 3.1.1.2).
 
 use std::{collections::HashSet, fmt, sync::LazyLock};
 
@@ -7,7 +7,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::{error::Rule, text};
 
-/// A new password that was found acceptable. Never printed.
+/// A new password that has passed the checks. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
@@ -19,8 +19,8 @@ static COMMON: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
 });
 
 impl Password {
-    /// A password of 8 to 128 characters, in NFKC, that is neither common, as one character repeated is, nor the name or the
-    /// e-mail address of its owner.
+    /// Checks a password: 8 to 128 characters in NFKC, not a common one, not one character repeated, and not the name
+    /// or the e-mail address of its owner.
     ///
     /// # Errors
     /// `TOO_SHORT`, `TOO_LONG`, `COMMON_PASSWORD` or `PASSWORD_IS_NAME`.
@@ -42,7 +42,7 @@ impl Password {
         let email = email.trim();
         let mailbox = email.split('@').next().unwrap_or_default();
         let folded = text::fold(password.trim());
-        // What is longer than any name is not folded at all.
+        // Texts that are longer than any name are skipped: folding takes time.
         let mut own = [name.trim(), email, mailbox]
             .into_iter()
             .filter(|own| own.len() <= 1_024);
@@ -59,8 +59,8 @@ impl Password {
     }
 }
 
-/// What is hashed of a password that was typed: its NFKC, so that every keyboard types the same. Of one that is longer than
-/// any password not all is kept, which is still too long to be one.
+/// The form of a typed password that is hashed: NFKC, so that all keyboards give the same. Very long input is cut, to a
+/// length that is still too long to be valid.
 #[must_use]
 pub fn typed(password: &str) -> String {
     password.chars().take(1_024).nfkc().collect()

@@ -1,5 +1,5 @@
-//! Tokens: what a client shows to speak for somebody. Access tokens are JWTs that live for minutes; refresh and
-//! subscription tokens are random and known here by their hashes only.
+//! Tokens that clients authenticate with. Access tokens are JWTs that live for minutes; refresh and subscription tokens
+//! are random, and only their hashes are stored.
 
 use std::time::Duration;
 
@@ -18,30 +18,30 @@ use crate::{
     ids::{SignInId, UserId},
 };
 
-/// Who tokens are for.
+/// The audience of access tokens.
 const AUDIENCE: &str = "madang";
-/// What keeps an access token from being taken for a token of another kind.
+/// Tells access tokens from tokens of other kinds.
 const TYPE: &str = "access";
 
-/// An access token and its end.
+/// An access token and its expiry.
 #[derive(Clone, Debug)]
 pub struct AccessToken {
     pub text: String,
     pub expires_at: Timestamp,
 }
 
-/// What a valid access token says.
+/// The claims of a valid access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccessClaims {
     pub user: UserId,
     pub session: SignInId,
     issued_at: Timestamp,
     expires_at: Timestamp,
-    /// When they expire, by a clock that is not set.
+    /// When they expire, by the monotonic clock.
     pub expires: Moment,
 }
 
-/// So far ahead another server's clock may be.
+/// How far another server's clock may be ahead.
 const SKEW: Duration = Duration::from_secs(60);
 
 #[derive(Serialize, Deserialize)]
@@ -53,11 +53,11 @@ struct Claims {
     aud: String,
     jti: String,
     iat: i64,
-    /// Not of ours: tokens of ours hold from when they are issued.
+    /// Our own tokens do not have it: they are valid from when they are issued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nbf: Option<i64>,
     exp: i64,
-    /// For clients; this server trusts its own rows.
+    /// For clients only. The server reads the role from the database.
     role: String,
 }
 
@@ -94,7 +94,7 @@ pub fn issue_access(app: &App, user: &User, session: SignInId) -> Result<AccessT
     })
 }
 
-/// Reads an access token. That its session still stands is for the store to say.
+/// Reads an access token. Whether its session still exists is checked by [`Rights`](crate::access::Rights).
 ///
 /// # Errors
 /// `TOKEN_INVALID`; `TOKEN_EXPIRED` for one that was valid once.
@@ -103,9 +103,9 @@ pub fn read_access(app: &App, token: &str) -> Result<AccessClaims> {
     validation.set_audience(&[AUDIENCE]);
     validation.set_issuer(&[issuer(app)]);
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-    // The time is the clock's, which tests move.
+    // Checked below, by the clock that tests can move.
     validation.validate_exp = false;
-    // What a header calls critical must be understood (RFC 7515, 4.1.11), and no extension is.
+    // Critical header parameters must be understood (RFC 7515, 4.1.11), and none is supported.
     let header = jsonwebtoken::decode_header(token).map_err(|_| Error::TokenInvalid)?;
     if header.crit.is_some() {
         return Err(Error::TokenInvalid);
@@ -135,7 +135,8 @@ pub fn read_access(app: &App, token: &str) -> Result<AccessClaims> {
 
 impl AccessClaims {
     /// # Errors
-    /// `TOKEN_EXPIRED` when their time is over; `TOKEN_INVALID` when they are of the future, as after the time was set back.
+    /// `TOKEN_EXPIRED` when they have expired; `TOKEN_INVALID` when they were issued in the future, as after the
+    /// system's time was set back.
     pub fn unless_over(self, clock: &Clock) -> Result<Self> {
         let now = clock.now();
         if self.issued_at > now.after(SKEW) {
@@ -165,16 +166,16 @@ pub fn random() -> Result<String> {
     Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// What is kept of a random token. It has too many bits to be guessed, so a fast hash does.
+/// The stored form of a random token. The token has too many bits to be guessed, so a fast hash is enough.
 #[must_use]
 pub fn hash(token: &str) -> Vec<u8> {
     Sha256::digest(token).to_vec()
 }
 
-/// The cookie that a refresh token travels in.
+/// The name of the refresh token's cookie.
 pub const REFRESH_COOKIE: &str = "madang_refresh";
 
-/// A `Set-Cookie` that keeps `token` for `lifetime`, or takes the cookie away when that is zero. Scripts cannot read it,
+/// A `Set-Cookie` that stores `token` for `lifetime`, or deletes the cookie when that is zero. Scripts cannot read it,
 /// and it is sent to `/graphql` only.
 #[must_use]
 pub fn refresh_cookie(config: &Config, token: &str, lifetime: Duration) -> String {

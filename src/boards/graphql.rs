@@ -44,13 +44,13 @@ impl Board {
         self.information.as_str()
     }
 
-    /// Whether every reader may enter; else only users with a grant, and admins, know that the board exists.
+    /// Whether every reader may enter. If not, only users with a grant and admins can see the board.
     #[graphql(directive = auth::apply(Access::Admin))]
     async fn is_visible(&self) -> Option<bool> {
         Some(self.is_visible)
     }
 
-    /// Whether the board is in service; else only admins know that it exists.
+    /// Whether the board is in service. If not, only admins can see it.
     #[graphql(directive = auth::apply(Access::Admin))]
     async fn is_available(&self) -> Option<bool> {
         Some(self.is_available)
@@ -61,10 +61,10 @@ impl Board {
     async fn members(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns the first n items, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Returns items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last n items, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Returns items before this cursor.")] before: Option<String>,
     ) -> Listed<BoardMemberConnection> {
         let page = PageArgs::new(first, after, last, before);
         let edge = |cursor, (user, granted_at)| {
@@ -73,12 +73,12 @@ impl Board {
         ctx.list_with(Members(self.id), page, edge).await
     }
 
-    /// When the board was made.
+    /// When the board was created.
     async fn created_at(&self) -> Timestamp {
         self.created_at
     }
 
-    /// When the board was last changed; null if never.
+    /// When the board was last edited; null if never.
     async fn updated_at(&self) -> Option<Timestamp> {
         self.updated_at
     }
@@ -95,7 +95,7 @@ impl Board {
 
     /// Whether the viewer may post here.
     async fn viewer_can_post(&self, ctx: &Context<'_>) -> bool {
-        // Who holds the board may enter it, and who may enter it may post, once signed in.
+        // Only boards that the viewer may enter are shown, and users who may enter may post.
         ctx.actor().signed_in().is_some()
     }
 
@@ -108,14 +108,14 @@ impl Board {
         &self,
         ctx: &Context<'_>,
         #[graphql(
-            desc = "Only posts that hold all of these words, or for Korean and its like, all of these syllables in their order. At most 128 characters; blank for all. Without an order, the best 500 come, by their titles first."
+            desc = "Returns posts that contain all of these words. In Korean, Chinese and Japanese, parts of words match too. At most 128 characters; blank returns all posts. Without orderBy, the 500 best matches come, those in the title first."
         )]
         search: Option<String>,
-        #[graphql(desc = "In this order; else the newest first.")] order_by: Option<PostOrder>,
-        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "The order; newest first by default.")] order_by: Option<PostOrder>,
+        #[graphql(desc = "Returns the first n items, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Returns items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last n items, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Returns items before this cursor.")] before: Option<String>,
     ) -> Listed<Connection<Post>> {
         let search = Violations::check(|v| v.optional("search", search, Search::parse))?;
         let list = PostList {
@@ -133,14 +133,14 @@ impl Board {
 pub type BoardMemberConnection =
     Connection<User, BoardMemberConnectionName, BoardMemberEdgeName, Grant>;
 
-/// What an edge to a member says of the grant.
+/// The fields of an edge to a member.
 #[derive(SimpleObject)]
 pub struct Grant {
     /// When the user was let in.
     granted_at: Timestamp,
 }
 
-/// Names the type: it has users for nodes, and is no `UserConnection`.
+/// Names the type, which has users as nodes but is not `UserConnection`.
 pub struct BoardMemberConnectionName;
 
 impl ConnectionNameType for BoardMemberConnectionName {
@@ -149,7 +149,7 @@ impl ConnectionNameType for BoardMemberConnectionName {
     }
 }
 
-/// Names the type: it has users for nodes, and is no `UserConnection`.
+/// Names the type, which has users as nodes but is not `UserConnection`.
 pub struct BoardMemberEdgeName;
 
 impl EdgeNameType for BoardMemberEdgeName {
@@ -180,11 +180,13 @@ impl BoardQuery {
     async fn boards(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The beginning of the name, in any case.")] search: Option<String>,
-        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns items whose name begins with this, in any case.")] search: Option<
+            String,
+        >,
+        #[graphql(desc = "Returns the first n items, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Returns items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last n items, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Returns items before this cursor.")] before: Option<String>,
     ) -> Listed<Connection<Board>> {
         let page = PageArgs::new(first, after, last, before);
         let list = BoardList::Readable {
@@ -194,31 +196,31 @@ impl BoardQuery {
     }
 }
 
-/// What `createBoard` takes.
+/// The input of `createBoard`.
 #[derive(InputObject)]
 struct CreateBoardInput {
     /// 1 to 128 characters; unique in any case.
     name: String,
     /// What the board is for, 1 to 512 characters.
     information: String,
-    /// Whether every reader may enter, rather than users with a grant.
+    /// Whether every reader may enter. If not, only users with a grant and admins may.
     #[graphql(default = true)]
     is_visible: bool,
-    /// Whether the board is in service, rather than for admins only.
+    /// Whether the board is in service. If not, only admins can see it.
     #[graphql(default = true)]
     is_available: bool,
     /// Users to grant entry to, at most 100.
     member_ids: Option<Vec<ID>>,
 }
 
-/// What `createBoard` answers.
+/// The result of `createBoard`.
 #[derive(SimpleObject)]
 struct CreateBoardPayload {
     /// The new board.
     board: Board,
 }
 
-/// What `updateBoard` takes. What is left out stays as it is.
+/// The input of `updateBoard`. Fields that are left out stay as they are.
 #[derive(InputObject)]
 struct UpdateBoardInput {
     /// The board to change.
@@ -227,34 +229,34 @@ struct UpdateBoardInput {
     name: MaybeUndefined<String>,
     /// What the board is for, 1 to 512 characters.
     information: MaybeUndefined<String>,
-    /// Whether every reader may enter, rather than users with a grant.
+    /// Whether every reader may enter. If not, only users with a grant and admins may.
     is_visible: MaybeUndefined<bool>,
-    /// Whether the board is in service, rather than for admins only.
+    /// Whether the board is in service. If not, only admins can see it.
     is_available: MaybeUndefined<bool>,
     /// Users to grant entry to, at most 100.
     add_member_ids: Option<Vec<ID>>,
-    /// Users to take the grant from, at most 100.
+    /// Users to remove the grant from, at most 100.
     remove_member_ids: Option<Vec<ID>>,
 }
 
-/// What `updateBoard` answers.
+/// The result of `updateBoard`.
 #[derive(SimpleObject)]
 struct UpdateBoardPayload {
-    /// The board as changed.
+    /// The changed board.
     board: Board,
 }
 
-/// What `deleteBoard` takes.
+/// The input of `deleteBoard`.
 #[derive(InputObject)]
 struct DeleteBoardInput {
     /// The board to delete.
     id: ID,
 }
 
-/// What `deleteBoard` answers.
+/// The result of `deleteBoard`.
 #[derive(SimpleObject)]
 struct DeleteBoardPayload {
-    /// The id that the board had.
+    /// The id of the deleted board.
     deleted_board_id: ID,
 }
 
@@ -264,12 +266,12 @@ pub struct BoardMutation;
 
 #[Object]
 impl BoardMutation {
-    /// Makes a board.
+    /// Creates a board.
     #[graphql(directive = auth::apply(Access::Admin))]
     async fn create_board(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The board to be.")] input: CreateBoardInput,
+        #[graphql(desc = "The board to create.")] input: CreateBoardInput,
     ) -> Result<Option<CreateBoardPayload>> {
         let app = ctx.app();
         let most = app.config.limits.ids;
@@ -296,12 +298,12 @@ impl BoardMutation {
         Ok(Some(CreateBoardPayload { board }))
     }
 
-    /// Changes a board, and who may enter it.
+    /// Changes a board and who may enter it.
     #[graphql(directive = auth::apply(Access::Admin))]
     async fn update_board(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which board, and what to change.")] input: UpdateBoardInput,
+        #[graphql(desc = "The board and the changes.")] input: UpdateBoardInput,
     ) -> Result<Option<UpdateBoardPayload>> {
         let app = ctx.app();
         let most = app.config.limits.ids;
@@ -326,7 +328,7 @@ impl BoardMutation {
     async fn delete_board(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which board.")] input: DeleteBoardInput,
+        #[graphql(desc = "The board to delete.")] input: DeleteBoardInput,
     ) -> Result<Option<DeleteBoardPayload>> {
         let id = input::id("id", &input.id)?;
         store::delete(ctx.app(), &ctx.act(ctx.admin()?), id).await?;

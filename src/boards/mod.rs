@@ -1,5 +1,5 @@
-//! Boards: places to post in, and who may enter them. A visible board is for every reader, an invisible one for users
-//! with a grant; one that is not available exists for admins only.
+//! Boards: places to post in, and who may enter them. A visible board is open to every reader, an invisible one to
+//! users with a grant. Only admins see a board that is not available.
 
 pub mod graphql;
 pub mod store;
@@ -42,7 +42,7 @@ impl BoardName {
     pub fn parse(name: &str) -> Result<Self, Rule> {
         let name = text::line(name, 1..=128)?;
         let key = text::fold(&name);
-        // Folding can lengthen a text many times over; no name of a language does.
+        // Folding can make a text many times longer, though no real name.
         if key.chars().count() > 512 {
             return Err(Rule::TooLong { max: 128 });
         }
@@ -50,7 +50,7 @@ impl BoardName {
     }
 }
 
-/// What a board is for: 1 to 512 characters, of several lines.
+/// What a board is for: 1 to 512 characters, several lines.
 #[derive(Clone, Debug, PartialEq, Eq, DieselNewType)]
 pub struct Information(String);
 

@@ -61,7 +61,7 @@ pub fn run() -> anyhow::Result<()> {
         read => read.map_err(|e| Usage(format!(".env: {e}")))?,
     }
     let mut arguments: Vec<_> = std::env::args_os().collect();
-    // Serving is what one does with it, so `madang --bind …` does.
+    // `madang --bind …` means `madang serve --bind …`.
     let is_option = |a: &std::ffi::OsString| a.to_string_lossy().starts_with("--");
     let is_about = |a: &std::ffi::OsString| a == "--help" || a == "--version";
     if arguments
@@ -79,7 +79,7 @@ pub fn run() -> anyhow::Result<()> {
     }
 }
 
-/// clap's many lines as one that begins with the key.
+/// clap's message in one line that begins with the key.
 fn usage(error: &clap::Error) -> Usage {
     use clap::error::ContextKind;
     let context = |kind| error.get(kind).map(ToString::to_string);
@@ -98,7 +98,7 @@ fn usage(error: &clap::Error) -> Usage {
                 let key = flag.to_uppercase().replace('-', "_");
                 let known = context(ContextKind::ValidValue)
                     .map(|values| format!("one of {values} is needed"));
-                let why = cause.or(known).unwrap_or_else(|| "does not fit".to_owned());
+                let why = cause.or(known).unwrap_or_else(|| "is not valid".to_owned());
                 format!("{key}: {value:?}: {why}")
             }
             _ => {
@@ -110,7 +110,7 @@ fn usage(error: &clap::Error) -> Usage {
     )
 }
 
-/// With more threads than those that may read from SQLite, so that one is left for everything else.
+/// With one thread more than may read from SQLite at once, so that one is always free for other work.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread()
         .worker_threads(db::readers() + 1)
@@ -118,7 +118,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .build()?)
 }
 
-/// An error of the library, for the terminal of the operator: causes are not kept from them.
+/// An error for the operator's terminal, with its internal cause.
 fn told(error: Error) -> anyhow::Error {
     match error {
         Error::Internal(cause) => anyhow::anyhow!("{cause}"),

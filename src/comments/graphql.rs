@@ -19,7 +19,7 @@ use crate::{
     posts::{Post, store::PostOfReadable},
 };
 
-/// What somebody wrote under a post.
+/// A comment on a post.
 #[Object]
 impl Comment {
     /// The comment's id.
@@ -51,12 +51,12 @@ impl Comment {
         self.created_at
     }
 
-    /// When it was last changed; null if never.
+    /// When it was last edited; null if never.
     async fn updated_at(&self) -> Option<Timestamp> {
         self.updated_at
     }
 
-    /// Whether every reader of the post may read it; a hidden comment exists for its author and admins only.
+    /// Whether every reader of the post may read it. If not, only its author and admins can see it.
     #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "owned_by(self.author_id)")]
     async fn is_visible(&self) -> Option<bool> {
         Some(self.is_visible)
@@ -86,7 +86,7 @@ impl CommentQuery {
     }
 }
 
-/// What `createComment` takes.
+/// The input of `createComment`.
 #[derive(InputObject)]
 struct CreateCommentInput {
     /// The post to comment on.
@@ -98,14 +98,14 @@ struct CreateCommentInput {
     is_visible: bool,
 }
 
-/// What `createComment` answers.
+/// The result of `createComment`.
 #[derive(SimpleObject)]
 struct CreateCommentPayload {
     /// The new comment.
     comment: Comment,
 }
 
-/// What `updateComment` takes. What is left out stays as it is.
+/// The input of `updateComment`. Fields that are left out stay as they are.
 #[derive(InputObject)]
 struct UpdateCommentInput {
     /// The comment to change.
@@ -116,24 +116,24 @@ struct UpdateCommentInput {
     is_visible: MaybeUndefined<bool>,
 }
 
-/// What `updateComment` answers.
+/// The result of `updateComment`.
 #[derive(SimpleObject)]
 struct UpdateCommentPayload {
-    /// The comment as changed.
+    /// The changed comment.
     comment: Comment,
 }
 
-/// What `deleteComment` takes.
+/// The input of `deleteComment`.
 #[derive(InputObject)]
 struct DeleteCommentInput {
     /// The comment to delete.
     id: ID,
 }
 
-/// What `deleteComment` answers.
+/// The result of `deleteComment`.
 #[derive(SimpleObject)]
 struct DeleteCommentPayload {
-    /// The id that the comment had.
+    /// The id of the deleted comment.
     deleted_comment_id: ID,
 }
 
@@ -143,12 +143,12 @@ pub struct CommentMutation;
 
 #[Object]
 impl CommentMutation {
-    /// Comments on a post that one may read.
+    /// Creates a comment on a post that you may read.
     #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn create_comment(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The comment to be.")] input: CreateCommentInput,
+        #[graphql(desc = "The comment to create.")] input: CreateCommentInput,
     ) -> Result<Option<CreateCommentPayload>> {
         let (post, content) = Violations::check(|v| {
             (
@@ -170,7 +170,7 @@ impl CommentMutation {
     async fn update_comment(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which comment, and what to change.")] input: UpdateCommentInput,
+        #[graphql(desc = "The comment and the changes.")] input: UpdateCommentInput,
     ) -> Result<Option<UpdateCommentPayload>> {
         let (id, changes) = Violations::check(|v| {
             let id = v.id("id", &input.id);
@@ -189,7 +189,7 @@ impl CommentMutation {
     async fn delete_comment(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which comment.")] input: DeleteCommentInput,
+        #[graphql(desc = "The comment to delete.")] input: DeleteCommentInput,
     ) -> Result<Option<DeleteCommentPayload>> {
         let id = input::id("id", &input.id)?;
         store::delete(ctx.app(), &ctx.act(ctx.signed_in()?), id).await?;

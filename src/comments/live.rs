@@ -1,4 +1,4 @@
-//! What can be followed of comments.
+//! The live fields of comments.
 
 use uuid::Uuid;
 

@@ -1,4 +1,4 @@
-//! Comments on posts. A hidden comment exists for its author and admins only.
+//! Comments on posts. Only its author and admins can see a hidden comment.
 
 pub mod graphql;
 pub mod live;

@@ -1,4 +1,4 @@
-//! How much is too much: every limit, with its default.
+//! Every limit, with its default.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Everything that can be set, with its default: flags win over the environment, the environment over a `.env` file in
-//! the working folder. Keys of the environment are the flags in capitals.
+//! All settings with their defaults. Flags win over the environment, which wins over a `.env` file in the working
+//! folder. The name of an environment variable is that of the flag in capitals.
 
 mod limits;
 mod values;
@@ -83,7 +83,7 @@ pub struct Config {
     )]
     pub cookie_samesite: SameSite,
 
-    /// Whether anyone may read public boards, or only who is signed in.
+    /// Whether anyone may read public boards, or only users who are signed in.
     #[arg(
         long,
         env = "PUBLIC_READ",
@@ -150,7 +150,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Rules that span several keys.
+    /// Checks rules that span several keys.
     ///
     /// # Errors
     /// The first setting that does not fit the others.

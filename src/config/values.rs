@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, time::Duration};
 use clap::ValueEnum;
 use ipnet::IpNet;
 
-/// A setting that does not work, and why, in one sentence that never holds a secret.
+/// A setting that does not work, with the reason in one sentence. It never contains a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {sentence}")]
 pub struct Fault {
@@ -28,7 +28,7 @@ impl Fault {
 pub struct Secret(String);
 
 impl Secret {
-    /// The value itself: hand it on, never print it.
+    /// The value. Never print it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -102,11 +102,11 @@ pub enum LogFormat {
     Json,
 }
 
-/// A setting that may be left empty. A type of its own because clap reads `Option` as "the flag may be missing".
+/// A setting that may be empty. A type of its own, because clap reads `Option` as "the flag may be missing".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Optional<T>(pub Option<T>);
 
-/// A comma-separated setting, for clap's eyes one value.
+/// A comma-separated setting, which clap sees as one value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommaSeparated<T>(pub Vec<T>);
 

@@ -1,5 +1,5 @@
-//! The tables in words, for the README: columns, keys and references of a database that the migrations have just made,
-//! with what `tables.rs` says of them.
+//! The description of the tables for the README: columns, keys and references of a fresh database, with the comments in
+//! `tables.rs`.
 
 use std::{collections::HashMap, fmt::Write};
 

@@ -1,5 +1,5 @@
-//! What cannot be written once for both engines, one function each: row locks, and what the drivers say when the database
-//! is away. Full text is in `posts::store::search`.
+//! What cannot be written once for both engines: row locks, and how drivers report that the database is unavailable.
+//! Full text is in `posts::store::search`.
 
 use diesel::{RunQueryDsl, sql_types::Binary};
 
@@ -9,7 +9,7 @@ use crate::{
     ids::{Id, Kind},
 };
 
-/// Whether a message of a driver says that the server is away, rather than that the statement is at fault.
+/// Whether a driver's message says that the database is unavailable, and not that the statement is wrong.
 #[must_use]
 pub(super) fn is_away(message: &str) -> bool {
     const SIGNS: [&str; 10] = [
@@ -49,7 +49,7 @@ impl Lockable {
     }
 }
 
-/// Keeps the row, where there is one, as it is until the transaction ends. On SQLite nobody else writes meanwhile anyway.
+/// Locks the row, if it exists, until the transaction ends. On SQLite there is only one writer anyway.
 ///
 /// # Errors
 /// Those of the database.

@@ -1,5 +1,5 @@
-//! What lists ask of SQL that diesel has no words for: a place in an order of two columns, a count with a bound, and many
-//! short lists in one statement.
+//! SQL for lists that diesel cannot express: comparing two columns with a key, counting up to a bound, and running many
+//! short queries in one statement.
 
 use diesel::{
     QueryResult, RunQueryDsl,
@@ -15,7 +15,7 @@ use diesel::{
 
 use crate::ids::{Id, Kind};
 
-/// Whether `column`, and among equals `id`, lies on one side of a place.
+/// Whether `(column, id)` lies on one side of a key.
 #[derive(Clone, Copy, Debug)]
 pub struct Beyond<C, V, I, K> {
     column: C,
@@ -25,7 +25,7 @@ pub struct Beyond<C, V, I, K> {
     sign: &'static str,
 }
 
-/// `(column, id) > (value, key)`, written so that either engine finds the place in an index.
+/// `(column, id) > (value, key)`, written so that both engines can use an index.
 pub fn above<C, V, I, K>((column, id): (C, I), (value, key): (V, K)) -> Beyond<C, V, I, K> {
     Beyond {
         column,
@@ -91,7 +91,7 @@ where
     }
 }
 
-/// MySQL and MariaDB look through a whole index for a comparison of rows, and make two ranges of this.
+/// For a comparison of rows MySQL and MariaDB scan the whole index. For this they use two ranges.
 impl<C, V, I, K> QueryFragment<Mysql> for Beyond<C, V, I, K>
 where
     C: QueryFragment<Mysql>,
@@ -124,8 +124,8 @@ pub struct Among<C, K: Kind> {
     ids: Vec<Id<K>>,
 }
 
-/// `column IN (…)`. The last id is repeated up to the next power of two, so that few statements are prepared for all
-/// numbers of ids, and kept: preparing one takes as long as running it.
+/// `column IN (…)`. The last id is repeated up to the next power of two, so that a few prepared statements serve all
+/// numbers of ids: preparing takes as long as running.
 pub fn among<C, K: Kind>(column: C, ids: impl IntoIterator<Item = Id<K>>) -> Among<C, K> {
     let mut ids: Vec<_> = ids.into_iter().collect();
     if let Some(last) = ids.last().copied() {
@@ -173,7 +173,7 @@ where
     }
 }
 
-/// How many rows a query has. It reads no more of them than the query's limit.
+/// The number of rows of a query, which reads no more than the query's limit.
 #[derive(Clone, Copy, Debug)]
 pub struct CountOf<Q>(pub Q);
 
@@ -197,7 +197,7 @@ impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for CountOf<Q> {
     }
 }
 
-/// Queries of one shape in one statement. Each row begins with the place of its query among them.
+/// Queries of the same shape in one statement. Each row begins with the index of its query.
 #[derive(Clone, Debug)]
 pub struct Together<Q>(Vec<Q>);
 
@@ -214,7 +214,7 @@ impl<Q> QueryId for Together<Q> {
 
 impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Together<Q> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        // There is one for each number of queries: more than are worth keeping prepared.
+        // There is one statement for each number of queries: too many to keep prepared.
         out.unsafe_to_cache_prepared();
         for (n, query) in self.0.iter().enumerate() {
             let head = if n == 0 {
@@ -232,11 +232,11 @@ impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Together<Q> {
     }
 }
 
-/// Queries in one statement. SQLite takes 500 at most.
+/// The most queries in one statement. SQLite allows 500.
 const TOGETHER: usize = 400;
 
-/// The rows of each query, in the order of the queries, of which there is one statement for all. The rows of one query
-/// come in its own order only when it is alone.
+/// The rows of each query, in the order of the queries, loaded with one statement. Only the rows of a single query come
+/// in that query's order.
 ///
 /// # Errors
 /// Those of the database.
@@ -262,7 +262,7 @@ where
     Ok(found)
 }
 
-/// How many rows each query has, in the order of the queries. See [`CountOf`].
+/// The number of rows of each query, in the order of the queries. See [`CountOf`].
 ///
 /// # Errors
 /// Those of the database.
@@ -275,7 +275,7 @@ where
     Ok(counted.into_iter().flatten().collect())
 }
 
-/// Adds what `$page` asks for to the boxed `$query` of a list that is ordered by the unique column `$column`.
+/// Restricts the boxed `$query` to `$page`, for a list that is ordered by the unique column `$column`.
 #[macro_export]
 macro_rules! keyset {
     ($query:expr, $page:expr, $direction:expr, $column:expr) => {{
@@ -296,7 +296,7 @@ macro_rules! keyset {
 }
 pub use keyset;
 
-/// As [`keyset`], of a list that is ordered by a number or time and, among equals, by an id.
+/// As [`keyset`], for a list that is ordered by a number or time and, among equal values, by an id.
 #[macro_export]
 macro_rules! keyset_of_two {
     ($query:expr, $page:expr, $direction:expr, ($column:expr, $id:expr)) => {{

@@ -1,8 +1,8 @@
-//! The migrations of both engines, embedded. They have the same names and make the same tables.
+//! The migrations of both engines, embedded. They have the same names and create the same tables.
 //!
-//! On SQLite all that are missing run in one transaction. MySQL commits each statement that changes a table by itself, so
-//! there it is noted which statement is about to run: a program that is killed in the middle leaves a database in which the
-//! next one goes on at that statement.
+//! On SQLite all missing migrations run in one transaction. MySQL commits each DDL statement by itself, so there each
+//! statement is recorded before it runs. If the program is killed in the middle, the next start goes on at that
+//! statement.
 
 use std::collections::HashSet;
 
@@ -24,7 +24,8 @@ macro_rules! mysql {
     };
 }
 
-/// Names and texts. Each statement ends with a semicolon at the end of a line, and may run twice unless it changes a table.
+/// Names and texts. Each statement ends with a semicolon at the end of a line. A statement that does not change a table
+/// must be safe to run twice.
 const MYSQL: &[(&str, &str)] = mysql![
     "0001_accounts",
     "0002_forum",
@@ -35,9 +36,9 @@ const MYSQL: &[(&str, &str)] = mysql![
 
 type Done = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-/// Applies what is not applied yet.
+/// Applies the missing migrations.
 pub(super) fn run_sqlite(conn: &mut SqliteConnection) -> Done {
-    // Alone, so that of two programs that start at once one finds it done.
+    // Exclusively, so that of two programs that start at once, the second finds the work done.
     let mut failure = None;
     let done = conn.exclusive_transaction(|conn| {
         conn.run_pending_migrations(SQLITE).map(drop).map_err(|e| {
@@ -58,12 +59,12 @@ struct Lock {
     got: Option<i64>,
 }
 
-/// Applies what is not applied yet. A lock of the server lets two programs that start at once do it one after the other.
-/// The connection is good for nothing else afterwards.
+/// Applies the missing migrations. A lock on the server makes two programs that start at once do so one after the
+/// other. The connection must not be used afterwards.
 pub(super) fn run_mysql(conn: &mut MysqlConnection) -> Done {
-    // Of this database alone: others on the same server do not wait.
+    // For this database only: others on the same server do not wait.
     const LOCK: &str = "concat('madang.', md5(database()))";
-    // A change of a large table takes as long as it takes.
+    // Changing a large table may take long.
     conn.batch_execute("SET SESSION wait_timeout = 3600 /*M! , max_statement_time = 0 */")?;
     let lock: Lock = diesel::sql_query(format!(
         "SELECT CAST(GET_LOCK({LOCK}, 60) AS SIGNED) AS got"
@@ -101,7 +102,7 @@ struct Progress {
     statement: i32,
 }
 
-/// Runs the statements of one migration, from where an earlier attempt has come to.
+/// Runs the statements of one migration, from where an earlier attempt stopped.
 fn apply(conn: &mut MysqlConnection, version: &str, text: &str) -> Done {
     let begun: Option<Progress> =
         diesel::sql_query("SELECT statement FROM __madang_migration_progress WHERE version = ?")
@@ -113,7 +114,7 @@ fn apply(conn: &mut MysqlConnection, version: &str, text: &str) -> Done {
         if begun.is_some_and(|begun| number < begun) {
             continue;
         }
-        // It may have run, and its program may have been killed before it could say so.
+        // It may have run before its program was killed.
         let may_be_done = begun == Some(number);
         if !may_be_done {
             diesel::sql_query("REPLACE INTO __madang_migration_progress VALUES (?, ?)")
@@ -145,10 +146,10 @@ fn statements(text: &str) -> impl Iterator<Item = &str> {
         .filter(|statement| !statement.is_empty())
 }
 
-/// Whether a statement fails since all that it does is there already. It does all or nothing: InnoDB changes a table
-/// atomically (MariaDB from 10.6, MySQL from 8.0).
+/// Whether a statement failed because its effect exists already. A statement takes effect completely or not at all:
+/// InnoDB's DDL is atomic (MariaDB from 10.6, MySQL from 8.0).
 fn says_done(error: &diesel::result::Error) -> bool {
-    // 1050, 1060, 1061, 1826 and 1091 of the server, whose words are those of `lc_messages`.
+    // The server's errors 1050, 1060, 1061, 1826 and 1091. Their texts depend on `lc_messages`.
     const SIGNS: [&str; 5] = [
         "already exists",
         "Duplicate column name",

@@ -1,7 +1,8 @@
-//! The relational port: SQLite in this process, or MySQL/MariaDB. Chosen once by `DATABASE_URL`; nobody above asks which.
+//! The relational port: SQLite in this process, or MySQL/MariaDB. `DATABASE_URL` chooses once; the code above does not
+//! know which.
 //!
-//! A store hands a closure to [`Db::read`] or [`Db::write`]. It runs on one connection, and writes its statements once,
-//! inside [`on!`], for both engines. It waits for nothing else: it may hold a thread that others share.
+//! A store passes a closure to [`Db::read`] or [`Db::write`]. It runs on one connection. Inside [`on!`], statements are
+//! written once for both engines. The closure must not wait for anything else, since it may block a shared thread.
 
 pub mod describe;
 pub mod dialect;
@@ -35,7 +36,7 @@ use crate::{
     error::{Error, Result, Violation},
 };
 
-/// A version of the data: another one with each commit.
+/// A version of the data, which changes with each commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version(u64);
 
@@ -52,8 +53,8 @@ pub enum Conn {
     Mysql(MysqlConnection),
 }
 
-/// Writes an expression once that is type-checked and run for the engine at hand: `on!(conn, |c| users::table.load(c))`.
-/// Inside, `DB` is the engine's diesel backend, as `into_boxed::<DB>()` asks for it.
+/// Type-checks an expression for both engines and runs it for the one in use: `on!(conn, |c| users::table.load(c))`.
+/// Inside, `DB` is the engine's diesel backend, for `into_boxed::<DB>()`.
 #[macro_export]
 macro_rules! on {
     ($conn:expr, |$c:ident| $body:expr) => {
@@ -80,11 +81,11 @@ pub struct Db(Arc<Inner>);
 struct Inner {
     engine: Engine,
     statements: Statements,
-    /// When a write failed last for want of a database, unless one was tried since and succeeded.
+    /// When a write last failed because the database was unavailable. `None` once a later write has succeeded.
     failed: Mutex<Option<Instant>>,
 }
 
-/// For so long after a write has failed the database counts as away: on a full disk small writes may still succeed.
+/// How long after a failed write the database counts as unavailable. On a full disk, small writes may still succeed.
 const AFTERMATH: Duration = Duration::from_secs(5);
 
 enum Engine {
@@ -104,7 +105,7 @@ impl Statements {
                 count.fetch_add(1, Ordering::Relaxed);
                 if tracing::enabled!(target: "madang::sql", tracing::Level::TRACE) {
                     let text = query.to_string();
-                    // Values are password hashes, addresses and what people write.
+                    // Without values, which include password hashes, addresses and private texts.
                     let statement = text.split(" -- binds: ").next().unwrap_or_default();
                     tracing::trace!(target: "madang::sql", statement);
                 }
@@ -114,10 +115,10 @@ impl Statements {
 }
 
 impl Db {
-    /// Opens the database that `config` names and brings its tables up to date.
+    /// Opens the database that `config` names and runs the migrations.
     ///
     /// # Errors
-    /// A sentence about `DATABASE_URL` when there is no database to be had there.
+    /// A sentence about `DATABASE_URL` when the database cannot be opened.
     pub async fn open(config: &Config) -> Result<Self, Fault> {
         let statements = Statements::default();
         let engine = if config.database_url.expose().starts_with("mysql:") {
@@ -132,11 +133,11 @@ impl Db {
         })))
     }
 
-    /// Runs `work` on a connection that sees all that was committed. It cannot write.
-    /// Dropped before it began, it does not run.
+    /// Runs `work` on a read-only connection that sees everything committed so far. If the future is dropped before
+    /// `work` begins, `work` does not run.
     ///
-    /// SQLite works on the thread that asks: to wake another one costs more than nearly every read. So the runtime has
-    /// more threads than there are [`readers`].
+    /// SQLite reads run on the calling thread, since waking another thread costs more than most reads. So the runtime
+    /// has more threads than there are [`readers`].
     ///
     /// # Errors
     /// What `work` fails with; `UNAVAILABLE` when the database cannot be reached.
@@ -150,9 +151,9 @@ impl Db {
         }
     }
 
-    /// Runs `work` in a transaction that is committed when it succeeds and rolled back when it fails or panics.
-    /// Who waits for the answer and goes away stops nothing that has begun; before that, nothing begins.
-    /// `work` may run again when the engine gives up a deadlock, so it does nothing but statements.
+    /// Runs `work` in a transaction, which is committed when `work` succeeds and rolled back when it fails or panics.
+    /// If the future is dropped before `work` begins, nothing happens; after that, the transaction is finished anyway.
+    /// `work` may run again after a deadlock, so it must do nothing but run statements.
     ///
     /// # Errors
     /// What `work` or the commit fails with; `UNAVAILABLE` when the database cannot be reached.
@@ -170,8 +171,8 @@ impl Db {
         outcome
     }
 
-    /// Which version the data is of: while it stays the same, what was read since is still so. `None` where other
-    /// programs commit too.
+    /// The current version of the data. While it stays the same, everything read since is still valid. `None` where
+    /// other programs commit too.
     #[must_use]
     pub fn version(&self) -> Option<Version> {
         match &self.0.engine {
@@ -180,7 +181,8 @@ impl Db {
         }
     }
 
-    /// Whether the database answers and takes writes. It writes only once writes have failed, to see whether they still do.
+    /// Checks that the database answers and accepts writes. It writes only after a write has failed, to see whether
+    /// writes still fail.
     ///
     /// # Errors
     /// `UNAVAILABLE` when it does not.
@@ -200,7 +202,7 @@ impl Db {
             Some(_) => {}
         }
         self.write(|conn| {
-            // Changes nothing, and yet wants to be written.
+            // Changes nothing, but must be written.
             let touch = "UPDATE __diesel_schema_migrations SET version = version";
             on!(conn, |c| diesel::sql_query(touch).execute(c))?;
             Ok(())
@@ -210,7 +212,7 @@ impl Db {
         Ok(())
     }
 
-    /// How many statements have run since the start.
+    /// The number of statements since the start.
     #[must_use]
     pub fn statements(&self) -> u64 {
         self.0.statements.0.load(Ordering::Relaxed)
@@ -241,8 +243,9 @@ impl From<DieselError> for Error {
     }
 }
 
-/// The field whose unique column the insert or update ran into: what a look-up before the write cannot rule out when
-/// several servers write. `columns` pairs a column's name, as messages of both engines hold it, with the input's field.
+/// The input field of the unique column that an insert or update violated. A check before the write cannot rule this
+/// out when several servers write. `columns` pairs a column's name, which the messages of both engines contain, with an
+/// input field.
 #[must_use]
 pub fn taken(error: &DieselError, columns: &[(&str, &str)]) -> Option<Violation> {
     let DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info) = error else {

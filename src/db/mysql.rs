@@ -1,4 +1,4 @@
-//! MySQL and MariaDB through the pure-Rust driver: a pool of connections, each used from a thread that may block.
+//! MySQL and MariaDB through the pure-Rust driver: a pool of connections, each used on a thread that may block.
 
 use std::time::Duration;
 
@@ -26,11 +26,11 @@ use crate::{
 /// A connection of the pool, with diesel's blocking interface.
 pub type MysqlConnection = AsyncConnectionWrapper<Object<AsyncMysqlConnection>>;
 
-/// Connections a server holds at most.
+/// The most connections of one server.
 const POOL_SIZE: usize = 16;
 /// How long an operation waits for one of them before it is `UNAVAILABLE`.
 const POOL_WAIT: Duration = Duration::from_secs(5);
-/// How often a transaction runs that the engine breaks off for another's sake.
+/// How often a transaction is tried that the engine aborts because of a conflict with another.
 const ATTEMPTS: u32 = 5;
 
 pub(super) struct Mysql {
@@ -77,7 +77,7 @@ impl Mysql {
         let migrated = tokio::task::spawn_blocking(move || {
             let mut conn = AsyncConnectionWrapper::from(conn);
             let done = migrations::run_mysql(&mut conn);
-            // It has other settings than those of the pool.
+            // Its settings differ from those of the pool.
             drop(Object::take(conn.into_inner()));
             done
         });
@@ -135,7 +135,8 @@ impl Mysql {
             let mut conn = Conn::Mysql(conn);
             let done = work(&mut conn);
             if let (Err(Error::Unavailable { .. }), Conn::Mysql(conn)) = (&done, conn) {
-                // What is broken must not go back; and what broke it has most likely broken those that lie idle, too.
+                // A broken connection must not return to the pool. Whatever broke it has most likely broken the idle
+                // ones, too.
                 drop(Object::take(conn.into_inner()));
                 pool.retain(|_, _| false);
             }
@@ -145,10 +146,10 @@ impl Mysql {
     }
 }
 
-/// READ COMMITTED, since stores lock what they rely on; strict, so that nothing is cut silently; messages in English, by
-/// which errors are told apart; no statement runs on
-/// after its request has timed out. MariaDB and MySQL name that last setting differently, in comments that only the one
-/// executes: `/*M! … */` is MariaDB's, which in turn skips `/*!50708 … */`.
+/// READ COMMITTED, since stores lock the rows they rely on; strict mode, so that no value is cut silently; error
+/// messages in English, which the code matches; a limit on a statement's time, so that none outlives its request.
+/// MariaDB and MySQL name that last setting differently, hence the comments that only one of them executes: `/*M! … */`
+/// is MariaDB's, which skips `/*!50708 … */`.
 fn session_settings(limit: Duration) -> String {
     let (seconds, millis) = (limit.as_secs_f64(), limit.as_millis());
     format!(
@@ -182,7 +183,7 @@ fn transact<T>(conn: &mut Conn, work: &impl Fn(&mut Conn) -> Result<T>) -> Resul
     }
 }
 
-/// Deadlocks (1213) and lock waits that took too long (1205): the engine's advice is to try again.
+/// Deadlocks (1213) and lock wait timeouts (1205): the engine advises to try again.
 fn is_deadlock(cause: &(dyn std::error::Error + 'static)) -> bool {
     match cause.downcast_ref::<DieselError>() {
         Some(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => true,

@@ -20,24 +20,24 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How many connections read from SQLite. More than a machine has cores only wait for the disk; a few do no harm, where a
-/// long search would else hold up the rest.
+/// The number of connections that read from SQLite. More than there are cores mostly wait for the disk, but a few help:
+/// otherwise one long search would block the others.
 #[must_use]
 pub fn readers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from) + 1
 }
 
-/// A group commit takes no more members than this, nor waits longer than [`GROUP_TIME`] for them: the first one waits
-/// for the last one's work.
+/// The most writes in one group commit, which also ends after [`GROUP_TIME`]: the first write waits for the last one's
+/// work.
 const GROUP_SIZE: usize = 64;
 const GROUP_TIME: Duration = Duration::from_millis(5);
 
-/// The files of an open database. One that is deleted or replaced under its server goes on to take writes, all of which
-/// are gone with the server.
+/// The files of an open database. If one is deleted or replaced while the server runs, SQLite still accepts writes,
+/// which are lost when the server stops.
 #[derive(Clone)]
 struct Files(Arc<[(PathBuf, Identity)]>);
 
-/// What stays the same while a file does, whatever is written to it.
+/// The identity of a file, whatever is written to it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -55,7 +55,7 @@ impl Identity {
         })
     }
 
-    /// Where files have no such numbers, it says only that there is one.
+    /// Where files have no such numbers: whether it exists.
     #[cfg(not(unix))]
     fn of(path: &Path) -> std::io::Result<Self> {
         std::fs::metadata(path).map(|_| Self {
@@ -66,7 +66,7 @@ impl Identity {
 }
 
 impl Files {
-    /// The files of the database at `path`, and of its log if it has begun.
+    /// The database's file at `path`, and its log's if there is one.
     fn of(path: &Path) -> std::io::Result<Self> {
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
@@ -79,7 +79,7 @@ impl Files {
     }
 
     /// # Errors
-    /// `UNAVAILABLE` when one of them is gone, or another one has taken its place.
+    /// `UNAVAILABLE` when a file is gone or was replaced.
     fn check(&self) -> Result<()> {
         for (path, identity) in &*self.0 {
             if Identity::of(path).ok() != Some(*identity) {
@@ -98,7 +98,7 @@ pub(super) struct Sqlite {
     files: Files,
     jobs: mpsc::Sender<Job>,
     readers: Readers,
-    /// How many groups were committed.
+    /// The number of committed groups.
     commits: Arc<AtomicU64>,
 }
 
@@ -107,15 +107,15 @@ struct Readers {
     free: Semaphore,
 }
 
-/// One write. It runs inside a savepoint and says what became of it.
+/// One write, which runs inside a savepoint.
 type Job = Box<dyn FnOnce(&mut Conn) -> Outcome + Send>;
 
 enum Outcome {
-    /// Nobody waits for it any more, so it did not run.
+    /// The caller was gone before it began, so it did not run.
     Dropped,
-    /// To be rolled back; the answer has gone out.
+    /// To be rolled back. The caller has been answered.
     Failed,
-    /// To be kept. The answer goes out when the commit has succeeded or failed.
+    /// To be committed. The caller is answered after the commit.
     Kept(Answer),
 }
 
@@ -145,7 +145,7 @@ impl Sqlite {
             Synchronous::Full => "FULL",
             Synchronous::Normal => "NORMAL",
         };
-        // A migration that makes a table anew drops the old one, which must not delete what refers to it.
+        // A migration that recreates a table drops the old one, which must not delete the rows that refer to it.
         let mut writer = connect(&format!(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = OFF;"
         ))?;
@@ -166,7 +166,7 @@ impl Sqlite {
             free: Semaphore::new(count),
         };
 
-        // After the readers, who have the log begin.
+        // After the readers, which create the log.
         let files = Files::of(&path)
             .map_err(|e| fault(format!("cannot look at {}: {e}", path.display())))?;
         let (jobs, queue) = mpsc::channel();
@@ -202,7 +202,7 @@ impl Sqlite {
     ) -> Result<T> {
         let free = self.readers.free.acquire();
         let _permit = free.await.map_err(Error::internal)?;
-        // Nothing below waits or unwinds, so the connection comes back.
+        // Nothing below waits or unwinds, so the connection is always returned.
         let idle = self.readers.idle.lock().pop();
         let mut conn = idle.ok_or(UNAVAILABLE)?;
         let outcome = run_guarded(|| work(&mut conn));
@@ -221,7 +221,7 @@ impl Sqlite {
             }
             match run_guarded(|| work(conn)) {
                 Ok(value) => Outcome::Kept(Box::new(move |committed| {
-                    // Who hung up in the meantime does not hear of it; the write stands all the same.
+                    // A caller who is gone is not told, but the write stands.
                     let _ = reply.send(committed.map(|()| value));
                 })),
                 Err(error) => {
@@ -246,8 +246,8 @@ fn path_of(config: &Config) -> PathBuf {
     }
 }
 
-/// Makes the file, if it is not there, for its owner's eyes only: it holds addresses and hashes of passwords. SQLite gives
-/// its log files the same mode.
+/// Creates the file, if it does not exist, with a mode that only its owner can read: it contains addresses and password
+/// hashes. SQLite gives its log files the same mode.
 fn create_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -264,7 +264,7 @@ fn connect(path: &Path, pragmas: &str) -> Result<SqliteConnection, Box<dyn std::
     Ok(conn)
 }
 
-/// Runs `work`; a panic becomes an error, and the savepoint around it takes back what it did.
+/// Runs `work`. A panic becomes an error, and the savepoint is rolled back.
 pub(super) fn run_guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(Error::internal("a store panicked")))
@@ -281,7 +281,7 @@ fn write_until_closed(
     }
 }
 
-/// Begins a transaction, runs `first` and what else waits, commits, and only then answers.
+/// Begins a transaction, runs `first` and the other waiting writes, commits, and only then answers.
 fn write_group(
     conn: &mut Conn,
     first: Job,
@@ -314,11 +314,11 @@ fn write_group(
         next = if room { queue.try_recv().ok() } else { None };
     }
     let outcome = execute(conn, "COMMIT");
-    // Before anybody hears of it: who then reads must not be given what was kept from before.
+    // Before the callers are answered: reads after that must not use what was cached before.
     commits.fetch_add(1, Ordering::SeqCst);
     match outcome {
         Ok(()) => {
-            // Once more: only what stands in the files of now is acknowledged.
+            // Once more: a write is acknowledged only if it is in the current files.
             let outcome = files.check();
             for answer in answers {
                 answer(outcome.clone());
@@ -342,7 +342,7 @@ fn run_in_savepoint(conn: &mut Conn, job: Job) -> Result<Outcome> {
 }
 
 fn give_up(conn: &mut Conn, answers: Vec<Answer>, error: &Error) {
-    // Fails where SQLite has rolled back by itself, as after a full disk.
+    // Fails if SQLite has rolled back by itself, as on a full disk.
     if let Err(error) = execute(conn, "ROLLBACK") {
         tracing::warn!(%error, "nothing was left to roll back");
     }

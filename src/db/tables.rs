@@ -1,6 +1,6 @@
-//! The tables, as diesel sees them on both engines. The migrations make them; a test holds the two together.
-//! Instants are microseconds since 1970 (UTC), ids the 16 bytes of a UUIDv7; a `…_key` is its text after NFKC and case
-//! folding, so that every engine agrees on what is the same name.
+//! The tables, as diesel sees them on both engines. The migrations create them; a test compares the two. Instants are
+//! microseconds since 1970 (UTC), ids the 16 bytes of a UUIDv7. A `…_key` column holds its text after NFKC and case
+//! folding, so that both engines agree on which names are equal.
 
 use diesel::{allow_tables_to_appear_in_same_query, joinable, table};
 
@@ -24,7 +24,7 @@ table! {
 }
 
 table! {
-    /// Devices that are signed in. A deleted row is an ended right.
+    /// Devices that are signed in. Deleting the row ends the session.
     sign_in_sessions (id) {
         id -> Binary,
         user_id -> Binary,
@@ -37,19 +37,19 @@ table! {
 }
 
 table! {
-    /// Refresh tokens, the used ones too: one that comes back late gives a thief away.
+    /// Refresh tokens, including used ones: a used token that is shown again reveals a theft.
     refresh_tokens (hash) {
         /// SHA-256 of the token.
         hash -> Binary,
         session_id -> Binary,
         expires_at -> BigInt,
-        /// When it was first exchanged for a successor.
+        /// When it was first exchanged for a new one.
         rotated_at -> Nullable<BigInt>,
     }
 }
 
 table! {
-    /// Where accounts signed in from in the last 90 days.
+    /// The networks that accounts signed in from in the last 90 days.
     sign_in_addresses (user_id, network) {
         user_id -> Binary,
         /// An IPv4 address, or the first 64 bits of an IPv6 address.
@@ -65,9 +65,9 @@ table! {
         name -> Text,
         name_key -> Text,
         information -> Text,
-        /// Public; else only for users with a grant.
+        /// Public; otherwise only for users with a grant.
         is_visible -> Bool,
-        /// In service; else only for admins.
+        /// In service; otherwise only for admins.
         is_available -> Bool,
         /// Visible posts.
         post_count -> Integer,
@@ -93,29 +93,29 @@ table! {
         /// Null once the account is deleted.
         author_id -> Nullable<Binary>,
         title -> Text,
-        /// Else for its author and admins only.
+        /// Visible to all readers; otherwise only to its author and admins.
         is_visible -> Bool,
-        /// One a reader and hour; what was counted in the last seconds comes later.
+        /// One per reader and hour. A few seconds behind.
         view_count -> Integer,
         like_count -> Integer,
         /// Visible comments.
         comment_count -> Integer,
         created_at -> BigInt,
         updated_at -> Nullable<BigInt>,
-        /// The last change, creation included: what an order by it needs an index on.
+        /// The last change or the creation. The index for ordering by it needs it.
         changed_at -> BigInt,
         content -> Text,
-        /// Counts posts as they arrive. The search table knows a post by it.
+        /// Numbers posts in the order of insertion. The key of the search table.
         number -> BigInt,
     }
 }
 
 table! {
-    /// What posts are found by, under their numbers: a FULLTEXT index on MySQL, an FTS5 table, whose rowid is the number,
-    /// on SQLite.
+    /// The search index of posts, by number: a FULLTEXT index on MySQL; an FTS5 table, whose rowid is the number, on
+    /// SQLite.
     post_search (number) {
         number -> BigInt,
-        /// Words that the program makes of title and content.
+        /// The words that the program makes from title and content.
         terms -> Text,
     }
 }
@@ -137,7 +137,7 @@ table! {
         /// Null once the account is deleted.
         author_id -> Nullable<Binary>,
         content -> Text,
-        /// Else for its author and admins only.
+        /// Visible to all readers; otherwise only to its author and admins.
         is_visible -> Bool,
         created_at -> BigInt,
         updated_at -> Nullable<BigInt>,

@@ -27,7 +27,7 @@ use crate::{
     posts::{Content, Post, Title},
 };
 
-/// Rows that one transaction writes: few enough for a statement's parameters on either engine.
+/// The rows of one transaction: few enough for a statement's parameters on both engines.
 const BATCH: usize = 1_000;
 
 /// How much of what.
@@ -51,7 +51,7 @@ fn up_to_a_million(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Who can log in to what was made.
+/// The account to log in with.
 #[derive(Clone, Debug)]
 pub struct Keys {
     pub admin: String,
@@ -95,7 +95,7 @@ async fn fill_users(app: &App, options: &Options, plan: &Plan) -> Result<(Keys, 
         password: tokens::random()?.chars().take(20).collect(),
     };
     let admin_hash = hashes::hash(&app.cpu, keys.password.clone()).await?;
-    // Nobody knows this password, so nobody can log in as one of the users.
+    // A password that nobody knows, so that nobody can log in as one of these users.
     let user_hash = hashes::hash(&app.cpu, tokens::random()?).await?;
     let mut people = Vec::with_capacity(plan.users + 1);
     let mut at = plan::beginning().before(Duration::from_secs(30 * 86_400));
@@ -150,7 +150,7 @@ async fn fill_boards(
             updated_at: None,
         });
     }
-    // Who posts most keeps the place tidy.
+    // The most active users are the members.
     let members: Vec<UserId> = people.iter().take(MEMBERS).copied().collect();
     let inserted = boards.clone();
     app.db
@@ -174,7 +174,7 @@ async fn fill_posts(
         let mut liked = Vec::new();
         for planned in batch {
             let post = post(&mut random, planned, people, boards)?;
-            // People in a row, from anywhere: nobody likes a post twice.
+            // Consecutive people from a random start, so that nobody likes a post twice.
             let readers = if planned.board == PRIVATE {
                 MEMBERS
             } else {
@@ -262,7 +262,7 @@ async fn fill_comments(
     Ok(())
 }
 
-/// A text of the demo that breaks a rule.
+/// The error for a text of the demo that breaks a rule.
 fn malformed(rule: Rule) -> Error {
     Error::internal(format!("a text of the demo is not well-formed: {rule:?}"))
 }

@@ -1,4 +1,4 @@
-//! Who is there, what is posted, commented and liked, and when: all of it from the seed alone.
+//! The plan of the demo: users, posts, comments, likes and their times, all derived from the seed.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use super::{
 };
 use crate::clock::Timestamp;
 
-/// When the demo ends: 2025-01-01T00:00:00Z. All of it happens in the half year before.
+/// The end of the demo's time: 2025-01-01T00:00:00Z. Everything happens in the half year before.
 pub(super) const END: Timestamp = Timestamp::from_micros(1_735_689_600_000_000);
 const HALF_A_YEAR: Duration = Duration::from_secs(182 * 86_400);
-/// Posts are posted in this part of it, so that their comments fall into it too.
+/// The part of that time in which posts are created, so that there is time left for comments.
 const POSTING: Duration = Duration::from_secs(170 * 86_400);
-/// The first so many users may enter the private board.
+/// The number of users, from the first, who may enter the private board.
 pub(super) const MEMBERS: usize = 5;
 /// The first moment.
 pub(super) fn beginning() -> Timestamp {
     END.before(HALF_A_YEAR)
 }
 
-/// A post to be, with what the counters of its row say from the start.
+/// A planned post, with the counters of its row.
 #[derive(Clone, Debug)]
 pub(super) struct PlannedPost {
     pub board: usize,
@@ -46,7 +46,7 @@ pub(super) struct PlannedComment {
 pub(super) struct Plan {
     pub users: usize,
     pub posts: Vec<PlannedPost>,
-    /// In the order of their times.
+    /// Ordered by time.
     pub comments: Vec<PlannedComment>,
 }
 
@@ -65,7 +65,7 @@ impl Plan {
 
 fn posts(options: &Options, users: usize) -> Vec<PlannedPost> {
     let mut random = Random::new(options.seed, "posts");
-    // Somewhere within its own part of the time, with a millisecond between parts: ids are in the order of times.
+    // At a random time in its own slot, with a millisecond between slots, so that ids are ordered by time.
     let part = POSTING.as_micros() as usize / options.posts.max(1);
     (0..options.posts)
         .map(|n| {
@@ -99,7 +99,7 @@ fn comments(options: &Options, users: usize, posts: &mut [PlannedPost]) -> Vec<P
     let days = Duration::from_secs(5 * 86_400).as_micros() as usize;
     let mut comments: Vec<_> = (0..options.comments)
         .map(|_| {
-            // A quarter go where most go.
+            // A quarter of them go to the most popular board.
             let post = if random.percent(25) {
                 random.skewed(posts.len())
             } else {
@@ -120,12 +120,12 @@ fn comments(options: &Options, users: usize, posts: &mut [PlannedPost]) -> Vec<P
     comments
 }
 
-/// Somebody who may enter the board; some write far more than others.
+/// A random user who may enter the board. Some write far more than others.
 fn author(random: &mut Random, board: usize, users: usize) -> usize {
     random.skewed(if board == PRIVATE { MEMBERS } else { users })
 }
 
-/// How many visible posts each board has.
+/// The number of visible posts of each board.
 pub(super) fn post_counts(posts: &[PlannedPost]) -> [usize; THEMES.len()] {
     let mut counts = [0; THEMES.len()];
     for post in posts.iter().filter(|post| post.is_visible) {

@@ -11,7 +11,7 @@ use crate::{
 pub(super) struct Random(u64);
 
 impl Random {
-    /// The stream `name` of `seed`: streams do not disturb each other.
+    /// The stream `name` of `seed`. Streams are independent of each other.
     pub fn new(seed: u64, name: &str) -> Self {
         let mixed = name
             .bytes()
@@ -32,23 +32,23 @@ impl Random {
         ((u128::from(self.next()) * end as u128) >> 64) as usize
     }
 
-    /// A number below `end`, small ones far more often: few are read and answered much.
+    /// A number below `end`; small ones are far more frequent, as few posts are read and answered much.
     pub fn skewed(&mut self, end: usize) -> usize {
         let share = self.below(end);
         (share as u128 * self.below(end) as u128 / end as u128) as usize
     }
 
-    /// Whether something happens that happens so often in a hundred times.
+    /// True in this many per cent of calls.
     pub fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    /// One of some things, of which there is at least one.
+    /// A random item of a list that is not empty.
     pub fn pick<T: Copy>(&mut self, things: &[T]) -> T {
         things[self.below(things.len())]
     }
 
-    /// An id as if it had been made then.
+    /// An id with this time.
     pub fn id<K: Kind>(&mut self, at: Timestamp) -> Id<K> {
         let millis = u64::try_from(at.micros().div_euclid(1_000)).unwrap_or_default();
         let mut tail = [0; 10];

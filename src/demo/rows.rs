@@ -1,5 +1,5 @@
-//! Writes the rows of the demo, many at once and just as they are given. Stores check, count and tell the bus; for a
-//! database that nobody uses yet, this does none of it.
+//! Inserts the rows of the demo in batches, exactly as given. The stores check, count and publish; this does not, since
+//! nobody uses the database yet.
 
 use diesel::{
     prelude::*,
@@ -21,8 +21,8 @@ use crate::{
     terms,
 };
 
-/// Inserts rows: one statement on MySQL, where each is a round trip; one for each row on SQLite, where diesel would begin
-/// a transaction of its own for many.
+/// Inserts rows: with one statement on MySQL, where each statement is a round trip; with one statement per row on
+/// SQLite, where diesel would otherwise begin a transaction of its own.
 macro_rules! insert {
     ($conn:expr, $table:expr, $rows:expr) => {
         match $conn {

@@ -1,8 +1,8 @@
-//! What the people of the demo say, in Korean and English: sentences with room for a thing, a place and a time.
+//! The texts of the demo, in Korean and English: sentences with placeholders for a thing, a place and a time.
 
 use super::random::Random;
 
-/// A board: name, what it is for, and what is talked about there.
+/// A board: its name, its purpose and its subjects.
 pub(super) struct Theme {
     pub name: &'static str,
     pub information: &'static str,
@@ -245,7 +245,7 @@ impl Theme {
         (title, content)
     }
 
-    /// What somebody says to a post.
+    /// A comment on a post.
     pub fn comment(&self, random: &mut Random) -> String {
         let (comments, sentences) = if self.is_korean {
             (&KOREAN_COMMENTS, &KOREAN_SENTENCES)

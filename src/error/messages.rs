@@ -11,7 +11,7 @@ pub enum Language {
 }
 
 impl Language {
-    /// The best of our languages for an `Accept-Language` header (RFC 9110, 12.5.4); English when none fits.
+    /// The best available language for an `Accept-Language` header (RFC 9110, 12.5.4); English if none matches.
     #[must_use]
     pub fn negotiate(accept_language: &str) -> Self {
         let mut best = (0.0_f32, Self::En);
@@ -46,14 +46,14 @@ impl Language {
 }
 
 impl Error {
-    /// One sentence for the person or program that called. Never holds an internal cause.
+    /// One sentence for the caller. It never contains an internal cause.
     #[must_use]
     pub fn message(&self, language: Language) -> String {
         match self {
             Self::BadRequest(sentence) => language.pick(&sentence.en, &sentence.ko),
             // For developers, and English: tools compare them with what graphql-js says.
             Self::Parse { message, .. } | Self::Validation { message, .. } => message.clone(),
-            // Apollo's clients compare these very words.
+            // Apollo's clients compare this text.
             Self::PersistedQueryNotFound => "PersistedQueryNotFound".to_owned(),
             Self::Unauthenticated => language.pick("Sign in first.", "먼저 로그인해 주세요."),
             Self::Credentials => language.pick(
@@ -70,12 +70,12 @@ impl Error {
             Self::Forbidden | Self::Withheld => {
                 language.pick("You may not do this.", "이 작업을 할 권한이 없습니다.")
             }
-            Self::NotFound => language.pick("There is no such thing.", "찾을 수 없습니다."),
+            Self::NotFound => language.pick("Not found.", "찾을 수 없습니다."),
             Self::Invalid(_) => {
                 language.pick("Some values are not valid.", "올바르지 않은 값이 있습니다.")
             }
             Self::Conflict(_) => language.pick(
-                "The present state does not allow this.",
+                "This conflicts with existing data.",
                 "현재 상태에서는 할 수 없습니다.",
             ),
             Self::TooLarge { limit } => match language {
@@ -83,7 +83,7 @@ impl Error {
                 Language::Ko => format!("너무 큽니다. 최대 {limit}바이트까지 가능합니다."),
             },
             Self::LimitExceeded { what, limit } => match language {
-                Language::En => format!("Over the limit of {what}: at most {limit}."),
+                Language::En => format!("Limit exceeded: {what}, at most {limit}."),
                 Language::Ko => {
                     format!("허용된 수를 넘었습니다({what}). 최대 {limit}까지 가능합니다.")
                 }
@@ -93,16 +93,18 @@ impl Error {
                 "요청이 너무 많습니다. 잠시 후 다시 시도해 주세요.",
             ),
             Self::ResyncRequired => language.pick(
-                "The cursor can no longer be honoured. Load anew.",
+                "Events were missed. Reload the data and subscribe again.",
                 "커서가 더 이상 유효하지 않습니다. 다시 불러와 주세요.",
             ),
-            Self::Timeout => language.pick("It took too long.", "시간이 초과되었습니다."),
+            Self::Timeout => {
+                language.pick("The operation took too long.", "시간이 초과되었습니다.")
+            }
             Self::Unavailable { .. } => language.pick(
                 "Not available at the moment. Try again later.",
                 "지금은 이용할 수 없습니다. 잠시 후 다시 시도해 주세요.",
             ),
             Self::Internal(_) => language.pick(
-                "Something went wrong on our side.",
+                "Something went wrong on the server.",
                 "서버에 문제가 발생했습니다.",
             ),
         }
@@ -118,26 +120,30 @@ impl Rule {
             (Self::TooShort { min }, Language::Ko) => format!("{min}자 이상이어야 합니다."),
             (Self::TooLong { max }, Language::En) => format!("At most {max} characters."),
             (Self::TooLong { max }, Language::Ko) => format!("{max}자 이하여야 합니다."),
-            (Self::OutOfRange { min, max }, Language::En) => format!("From {min} to {max}."),
+            (Self::OutOfRange { min, max }, Language::En) => {
+                format!("Must be from {min} to {max}.")
+            }
             (Self::OutOfRange { min, max }, Language::Ko) => {
                 format!("{min}에서 {max} 사이여야 합니다.")
             }
-            (Self::IdType { expected }, Language::En) => format!("Not the id of a {expected}."),
+            (Self::IdType { expected }, Language::En) => format!("Is not the id of a {expected}."),
             (Self::IdType { expected }, Language::Ko) => format!("{expected}의 ID가 아닙니다."),
-            (Self::Exclusive { other }, Language::En) => format!("Not together with {other}."),
+            (Self::Exclusive { other }, Language::En) => {
+                format!("Cannot be combined with {other}.")
+            }
             (Self::Exclusive { other }, Language::Ko) => format!("{other}와 함께 쓸 수 없습니다."),
             (Self::Blank, _) => language.pick("Must not be blank.", "비어 있을 수 없습니다."),
             (Self::ControlCharacter, _) => language.pick(
-                "Must not hold control characters.",
+                "Must not contain control characters.",
                 "제어 문자는 쓸 수 없습니다.",
             ),
             (Self::Format, _) => {
-                language.pick("Not of the right form.", "형식이 올바르지 않습니다.")
+                language.pick("Has the wrong format.", "형식이 올바르지 않습니다.")
             }
             (Self::Null, _) => language.pick("Must not be null.", "null일 수 없습니다."),
-            (Self::Required, _) => language.pick("Is needed.", "필수 항목입니다."),
-            (Self::Unknown, _) => language.pick("Is not known here.", "알 수 없는 값입니다."),
-            (Self::Taken, _) => language.pick("Is taken.", "이미 사용 중입니다."),
+            (Self::Required, _) => language.pick("Is required.", "필수 항목입니다."),
+            (Self::Unknown, _) => language.pick("Is unknown.", "알 수 없는 값입니다."),
+            (Self::Taken, _) => language.pick("Is already taken.", "이미 사용 중입니다."),
             (Self::CommonPassword, _) => language.pick(
                 "Is one of the most common passwords.",
                 "너무 흔한 비밀번호입니다.",
@@ -147,14 +153,14 @@ impl Rule {
                 "이름이나 이메일과 같을 수 없습니다.",
             ),
             (Self::WrongPassword, _) => {
-                language.pick("Is not the present password.", "현재 비밀번호가 아닙니다.")
+                language.pick("Is not the current password.", "현재 비밀번호가 아닙니다.")
             }
             (Self::Cursor, _) => language.pick(
                 "Is not a cursor of this list.",
                 "이 목록의 커서가 아닙니다.",
             ),
             (Self::LastAdmin, _) => language.pick(
-                "The last admin stays one.",
+                "The last admin must remain an admin.",
                 "마지막 관리자는 바꿀 수 없습니다.",
             ),
         }

@@ -1,4 +1,4 @@
-//! What can go wrong, as values of one enum with stable codes. Messages, in the caller's language, are in `messages`.
+//! All errors, as one enum with stable codes. Messages, in the caller's language, are in `messages`.
 
 mod messages;
 
@@ -14,43 +14,43 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// `extensions.code` of every error. Clients may rely on these names; new ones may be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, async_graphql::Enum)]
 pub enum ErrorCode {
-    /// The request is not what the protocol asks for: broken JSON, an unknown operation, variables that do not fit.
+    /// The request is malformed: broken JSON, an unknown operation or invalid variables.
     BadRequest,
-    /// The document is not GraphQL.
+    /// The document is not valid GraphQL.
     GraphqlParseFailed,
-    /// The document does not fit the schema.
+    /// The document is not valid for this schema.
     GraphqlValidationFailed,
-    /// The hash of a persisted query is not known here: send it again with the query.
+    /// The hash of the persisted query is unknown: send the request again with the query.
     PersistedQueryNotFound,
-    /// Signing in is needed, or the name and password do not fit.
+    /// Sign-in is required, or the name or the password is wrong.
     Unauthenticated,
     /// The access token has expired: refresh it.
     TokenExpired,
-    /// The token is not valid (any more).
+    /// The token is not valid, or no longer.
     TokenInvalid,
     /// The account is banned; `extensions.reason` says why.
     Banned,
     /// The caller may not do this.
     Forbidden,
-    /// There is no such thing, or the caller may not know of it.
+    /// It does not exist, or the caller may not see it.
     NotFound,
-    /// Values that break a rule: `extensions.violations` lists all of them.
+    /// Some values break a rule: `extensions.violations` lists all of them.
     Invalid,
-    /// Something that exists or its state stands against it: `extensions.violations` lists what.
+    /// The request conflicts with existing data: `extensions.violations` says how.
     Conflict,
-    /// Too many bytes.
+    /// The request or upload has too many bytes.
     TooLarge,
-    /// A count or quota is exceeded.
+    /// A limit on a count or a quota is exceeded.
     LimitExceeded,
-    /// Too often: `extensions.retryAfter` is in seconds.
+    /// Too many requests: wait for `extensions.retryAfter` seconds.
     RateLimited,
-    /// The cursor of a subscription can no longer be honoured: load anew.
+    /// Events of a subscription were missed: reload the data and subscribe again.
     ResyncRequired,
-    /// It took too long and was stopped.
+    /// The operation took too long and was stopped.
     Timeout,
-    /// A backend is away; the rest works.
+    /// A backend is unavailable. Everything else works.
     Unavailable,
-    /// A fault of the server. The log has the cause under the request id.
+    /// An internal error. The server's log has the cause under the request id.
     Internal,
 }
 
@@ -82,7 +82,7 @@ impl ErrorCode {
     }
 }
 
-/// One rule that a value broke, for the field that it came in.
+/// A rule that a value broke, with the field of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// As in the input: `title`, `files.3`.
@@ -101,17 +101,17 @@ pub enum Rule {
     TooLong { max: usize },
     /// A control character other than a line break or a tab where these are allowed.
     ControlCharacter,
-    /// Not of the form that is asked for, such as an e-mail address.
+    /// The wrong format, as of an e-mail address.
     Format,
-    /// Null where something is needed.
+    /// Null where a value is required.
     Null,
-    /// Needed, and not given.
+    /// Required, but absent.
     Required,
     /// A number outside `min..=max`.
     OutOfRange { min: i64, max: i64 },
     /// An id of another kind of thing, or no id at all. `expected` is the prefix.
     IdType { expected: &'static str },
-    /// An id, token or name that leads to nothing here.
+    /// An id, token or name that is unknown.
     Unknown,
     /// Taken by another.
     Taken,
@@ -121,7 +121,7 @@ pub enum Rule {
     PasswordIsName,
     /// Not the present password.
     WrongPassword,
-    /// A cursor that is not one of this list.
+    /// Not a cursor of this list.
     Cursor,
     /// Two arguments that exclude each other; `other` is the second one.
     Exclusive { other: &'static str },
@@ -154,7 +154,7 @@ impl Rule {
         }
     }
 
-    /// This rule, broken by the value of `field`.
+    /// The violation of this rule by `field`.
     #[must_use]
     pub fn at(self, field: impl Into<String>) -> Violation {
         Violation {
@@ -164,17 +164,17 @@ impl Rule {
     }
 }
 
-/// One sentence in each of our languages.
+/// A sentence in each language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sentence {
     pub en: String,
     pub ko: String,
 }
 
-/// Characters of a client's own words, such as a name, that a message repeats.
+/// The most characters of a client's input, such as a name, that a message repeats.
 const QUOTED: usize = 100;
 
-/// `value` as a message quotes it: its first 100 characters. What comes after them is not even written.
+/// `value` as quoted in a message: its first 100 characters. The rest is not even formatted.
 #[must_use]
 pub fn short(value: impl fmt::Display) -> String {
     struct Bounded(String, usize);
@@ -192,30 +192,30 @@ pub fn short(value: impl fmt::Display) -> String {
         }
     }
     let mut quoted = Bounded(String::new(), 0);
-    // Fails when the value is longer, which is what it is for.
+    // Fails when the value is longer, as intended.
     let _ = fmt::Write::write_fmt(&mut quoted, format_args!("{value}"));
     quoted.0
 }
 
-/// What an operation failed with.
+/// Why an operation failed.
 #[derive(Clone, Debug)]
 pub enum Error {
-    /// The sentence is for the developer of the client and says what is wrong.
+    /// The sentence says what is wrong, for the developer of the client.
     BadRequest(Sentence),
-    /// The parser's words and the place.
+    /// The parser's message and the position.
     Parse {
         message: String,
         locations: Vec<Pos>,
     },
-    /// A rule of GraphQL's validation, and the place.
+    /// A broken validation rule of GraphQL, with the positions.
     Validation {
         message: String,
         locations: Vec<Pos>,
     },
     PersistedQueryNotFound,
-    /// Nobody is signed in.
+    /// The caller is not signed in.
     Unauthenticated,
-    /// The name is unknown or the password is wrong; it is not said which.
+    /// The name is unknown or the password is wrong. The message does not say which.
     Credentials,
     TokenExpired,
     TokenInvalid,
@@ -245,19 +245,19 @@ pub enum Error {
     Unavailable {
         backend: &'static str,
     },
-    /// The cause is logged where it is turned into an answer, once, and never sent.
+    /// The cause is logged once, when the response is built, and never sent.
     Internal(Arc<dyn std::error::Error + Send + Sync>),
-    /// A guarded field of a type whose value this caller does not get: becomes null, named in `extensions.withheld`.
+    /// The caller may not see this guarded field: it becomes null and is named in `extensions.withheld`.
     Withheld,
 }
 
 impl Error {
-    /// A fault of ours, with its cause.
+    /// An internal error, with its cause.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(Arc::from(cause.into()))
     }
 
-    /// A request that is not what the protocol asks for; the same sentence in English and Korean.
+    /// A malformed request, with the same sentence in English and Korean.
     #[must_use]
     pub fn bad_request(en: impl Into<String>, ko: impl Into<String>) -> Self {
         Self::BadRequest(Sentence {
@@ -272,13 +272,13 @@ impl Error {
         Self::Invalid(vec![rule.at(field)])
     }
 
-    /// A single thing that stands against it.
+    /// A conflict at a single field.
     #[must_use]
     pub fn conflict(field: impl Into<String>, rule: Rule) -> Self {
         Self::Conflict(vec![rule.at(field)])
     }
 
-    /// The stable code. A withheld field never becomes an error on the wire.
+    /// The stable code. A withheld field never becomes an error in the response.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -304,7 +304,7 @@ impl Error {
         }
     }
 
-    /// `extensions` of a GraphQL error: the code, and what else the code promises.
+    /// `extensions` of a GraphQL error: the code, and the data that belongs to it.
     #[must_use]
     pub fn extensions(&self, language: Language) -> ErrorExtensionValues {
         let mut values = ErrorExtensionValues::default();
@@ -352,5 +352,5 @@ impl fmt::Display for Error {
     }
 }
 
-// No `impl std::error::Error`: async-graphql turns whatever is `Display` into its own error and keeps the value as the
-// source, where the execution finds it again.
+// No `impl std::error::Error`: async-graphql converts every `Display` into its own error type, and keeps the value as
+// the source, which the engine reads.

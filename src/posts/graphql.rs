@@ -28,7 +28,7 @@ use crate::{
     terms::Search,
 };
 
-/// What somebody wrote on a board.
+/// A post on a board.
 #[Object]
 impl Post {
     /// The post's id.
@@ -36,7 +36,7 @@ impl Post {
         self.id.into()
     }
 
-    /// The board that it stands on.
+    /// The board that it is on.
     async fn board(&self, ctx: &Context<'_>) -> Result<Direct<Board>> {
         let board = ctx.load::<BoardOfReadable>(self.board_id).await?;
         board.map(Direct).ok_or(Error::NotFound)
@@ -69,12 +69,12 @@ impl Post {
         self.created_at
     }
 
-    /// When it was last changed; null if never.
+    /// When it was last edited; null if never.
     async fn updated_at(&self) -> Option<Timestamp> {
         self.updated_at
     }
 
-    /// How many times it was opened, one a reader and hour; a few seconds behind.
+    /// How many times it was opened. A reader counts once an hour. A few seconds behind.
     async fn view_count(&self) -> i32 {
         self.view_count
     }
@@ -89,7 +89,7 @@ impl Post {
         self.comment_count
     }
 
-    /// Whether every reader of the board may read it; a hidden post exists for its author and admins only.
+    /// Whether every reader of the board may read it. If not, only its author and admins can see it.
     #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "owned_by(self.author_id)")]
     async fn is_visible(&self) -> Option<bool> {
         Some(self.is_visible)
@@ -109,10 +109,10 @@ impl Post {
     async fn comments(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns the first n items, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Returns items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last n items, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Returns items before this cursor.")] before: Option<String>,
     ) -> Listed<Connection<Comment>> {
         let page = PageArgs::new(first, after, last, before);
         ctx.list(CommentList::OfPost(self.id), page).await
@@ -125,7 +125,7 @@ pub struct PostQuery;
 
 #[Object]
 impl PostQuery {
-    /// The post with this id. Selecting its content counts as a view, one a reader and hour.
+    /// The post with this id. Selecting its content counts as a view, once an hour for each reader.
     #[graphql(directive = auth::apply(Access::Reader))]
     async fn post(
         &self,
@@ -134,7 +134,7 @@ impl PostQuery {
     ) -> Result<Option<Direct<Post>>> {
         let post = ctx.load::<ReadablePost>(input::id("id", &id)?).await?;
         let post = post.ok_or(Error::NotFound)?;
-        // Who reads the content has opened the post.
+        // A request that reads the content counts as a view.
         if ctx.look_ahead().field("content").exists() {
             views::count(ctx.app(), ctx.caller(), post.id).await;
         }
@@ -150,17 +150,17 @@ impl PostQuery {
     async fn posts(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only posts on this board.")] board_id: Option<ID>,
-        #[graphql(desc = "Only posts by this user.")] author_id: Option<ID>,
+        #[graphql(desc = "Returns posts on this board.")] board_id: Option<ID>,
+        #[graphql(desc = "Returns posts by this user.")] author_id: Option<ID>,
         #[graphql(
-            desc = "Only posts that hold all of these words, or for Korean and its like, all of these syllables in their order. At most 128 characters; blank for all. Without an order, the best 500 come, by their titles first."
+            desc = "Returns posts that contain all of these words. In Korean, Chinese and Japanese, parts of words match too. At most 128 characters; blank returns all posts. Without orderBy, the 500 best matches come, those in the title first."
         )]
         search: Option<String>,
-        #[graphql(desc = "In this order; else the newest first.")] order_by: Option<PostOrder>,
-        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "The order; newest first by default.")] order_by: Option<PostOrder>,
+        #[graphql(desc = "Returns the first n items, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Returns items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last n items, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Returns items before this cursor.")] before: Option<String>,
     ) -> Listed<Connection<Post>> {
         let (board, author, search) = Violations::check(|v| {
             (
@@ -180,7 +180,7 @@ impl PostQuery {
     }
 }
 
-/// What `createPost` takes.
+/// The input of `createPost`.
 #[derive(InputObject)]
 struct CreatePostInput {
     /// The board to post on.
@@ -194,14 +194,14 @@ struct CreatePostInput {
     is_visible: bool,
 }
 
-/// What `createPost` answers.
+/// The result of `createPost`.
 #[derive(SimpleObject)]
 struct CreatePostPayload {
     /// The new post.
     post: Post,
 }
 
-/// What `updatePost` takes. What is left out stays as it is.
+/// The input of `updatePost`. Fields that are left out stay as they are.
 #[derive(InputObject)]
 struct UpdatePostInput {
     /// The post to change.
@@ -214,52 +214,52 @@ struct UpdatePostInput {
     is_visible: MaybeUndefined<bool>,
 }
 
-/// What `updatePost` answers.
+/// The result of `updatePost`.
 #[derive(SimpleObject)]
 struct UpdatePostPayload {
-    /// The post as changed.
+    /// The changed post.
     post: Post,
 }
 
-/// What `deletePost` takes.
+/// The input of `deletePost`.
 #[derive(InputObject)]
 struct DeletePostInput {
     /// The post to delete.
     id: ID,
 }
 
-/// What `deletePost` answers.
+/// The result of `deletePost`.
 #[derive(SimpleObject)]
 struct DeletePostPayload {
-    /// The id that the post had.
+    /// The id of the deleted post.
     deleted_post_id: ID,
 }
 
-/// What `likePost` takes.
+/// The input of `likePost`.
 #[derive(InputObject)]
 struct LikePostInput {
     /// The post to like.
     id: ID,
 }
 
-/// What `likePost` answers.
+/// The result of `likePost`.
 #[derive(SimpleObject)]
 struct LikePostPayload {
-    /// The post, with its likes as they are now.
+    /// The post with its current number of likes.
     post: Post,
 }
 
-/// What `unlikePost` takes.
+/// The input of `unlikePost`.
 #[derive(InputObject)]
 struct UnlikePostInput {
-    /// The post to like no longer.
+    /// The post to unlike.
     id: ID,
 }
 
-/// What `unlikePost` answers.
+/// The result of `unlikePost`.
 #[derive(SimpleObject)]
 struct UnlikePostPayload {
-    /// The post, with its likes as they are now.
+    /// The post with its current number of likes.
     post: Post,
 }
 
@@ -269,12 +269,12 @@ pub struct PostMutation;
 
 #[Object]
 impl PostMutation {
-    /// Posts on a board that one may enter.
+    /// Creates a post on a board that you may enter.
     #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn create_post(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The post to be.")] input: CreatePostInput,
+        #[graphql(desc = "The post to create.")] input: CreatePostInput,
     ) -> Result<Option<CreatePostPayload>> {
         let (board, title, content) = Violations::check(|v| {
             (
@@ -298,7 +298,7 @@ impl PostMutation {
     async fn update_post(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which post, and what to change.")] input: UpdatePostInput,
+        #[graphql(desc = "The post and the changes.")] input: UpdatePostInput,
     ) -> Result<Option<UpdatePostPayload>> {
         let (id, changes) = Violations::check(|v| {
             let id = v.id("id", &input.id);
@@ -318,7 +318,7 @@ impl PostMutation {
     async fn delete_post(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which post.")] input: DeletePostInput,
+        #[graphql(desc = "The post.")] input: DeletePostInput,
     ) -> Result<Option<DeletePostPayload>> {
         let id = input::id("id", &input.id)?;
         store::delete(ctx.app(), &ctx.act(ctx.signed_in()?), id).await?;
@@ -327,24 +327,24 @@ impl PostMutation {
         }))
     }
 
-    /// Likes a post. Liking it twice is liking it once.
+    /// Likes a post. Liking it again changes nothing.
     #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn like_post(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which post.")] input: LikePostInput,
+        #[graphql(desc = "The post.")] input: LikePostInput,
     ) -> Result<Option<LikePostPayload>> {
         let id = input::id("id", &input.id)?;
         let post = likes::like(ctx.app(), &ctx.signed_in()?, id).await?;
         Ok(Some(LikePostPayload { post }))
     }
 
-    /// Takes a like back, where there is one.
+    /// Removes your like from a post, if there is one.
     #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn unlike_post(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which post.")] input: UnlikePostInput,
+        #[graphql(desc = "The post.")] input: UnlikePostInput,
     ) -> Result<Option<UnlikePostPayload>> {
         let id = input::id("id", &input.id)?;
         let post = likes::unlike(ctx.app(), &ctx.signed_in()?, id).await?;

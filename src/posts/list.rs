@@ -1,4 +1,4 @@
-//! Which posts a list has and in which order.
+//! Which posts a list contains, and in which order.
 
 use async_graphql::{Enum, InputObject};
 
@@ -23,7 +23,7 @@ pub enum PostOrderField {
     Comments,
 }
 
-/// An order of posts. Among equals, the order in which they were posted decides.
+/// An order of posts. Posts with the same value are ordered by when they were posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, InputObject)]
 pub struct PostOrder {
     /// What to order by.
@@ -33,13 +33,13 @@ pub struct PostOrder {
     pub direction: Direction,
 }
 
-/// A list of posts. Empty: all that the actor may read, the newest first.
+/// A list of posts. The default is all posts that the actor may read, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PostList {
     pub board: Option<BoardId>,
     pub author: Option<UserId>,
     pub search: Option<Search>,
-    /// Without one, the newest first; of a search, the best.
+    /// Without an order: newest first, or the best matches of a search.
     pub order: Option<PostOrder>,
 }
 
@@ -47,14 +47,15 @@ pub struct PostList {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ordered<'a> {
     By(PostOrder),
-    /// The best [`BEST`] of a search: titles that hold all of it before other posts, of each the newest first.
+    /// The best [`BEST`] matches of a search: posts whose titles contain all terms come before other posts, each newest
+    /// first.
     ByRank(&'a Search),
 }
 
-/// How many posts a search has that is ordered by rank.
+/// The most posts of a search that is ordered by rank.
 pub const BEST: usize = 500;
 
-/// What tells a post's place in a list: the value that the list is ordered by, and the post.
+/// The key of a post in a list: the value that the list is ordered by, and the post's id.
 pub type PostKey = (i64, PostId);
 
 impl PostList {

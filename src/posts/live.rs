@@ -1,4 +1,4 @@
-//! What can be followed of posts.
+//! The live fields of posts.
 
 use uuid::Uuid;
 

@@ -1,4 +1,4 @@
-//! Posts: what people write on boards. A hidden post exists for its author and admins only.
+//! Posts on boards. Only its author and admins can see a hidden post.
 
 pub mod graphql;
 pub mod list;
@@ -16,7 +16,7 @@ use crate::{
     text,
 };
 
-/// A post, without its content, which lists do not show and which is loaded when it is asked for.
+/// A post without its content, which is loaded separately when it is selected.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = posts)]
 pub struct Post {

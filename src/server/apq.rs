@@ -1,5 +1,5 @@
-//! Automatic persisted queries, as Apollo's clients speak them: a document is sent once and named by its SHA-256 after
-//! that. What is kept is bounded by bytes and lives in the process; a client that names what is gone sends it again.
+//! Automatic persisted queries, as in Apollo's protocol: a client sends a document once, and its SHA-256 after that.
+//! The cache is bounded in bytes and local to the process. A client whose document has been evicted sends it again.
 
 use std::sync::Arc;
 
@@ -9,27 +9,27 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-/// Bytes of all kept documents together.
+/// The bytes of all cached documents together.
 const CAPACITY: u64 = 16 << 20;
 
-/// What a kept document costs beside its own bytes: hash, pointers, the cache's own entry.
+/// The overhead of a cached document: hash, pointers and the cache's own entry.
 const OVERHEAD: usize = 128;
 
 type Hash = [u8; 32];
 
-/// The documents that clients may name. Cheap to clone.
+/// The cached documents. Cheap to clone.
 #[derive(Clone)]
 pub struct PersistedDocuments(Cache<Hash, Arc<str>>);
 
-/// The document of a request, and whether it is to be kept.
+/// The document of a request, and whether to cache it.
 #[derive(Debug)]
 pub struct Resolved {
     pub document: String,
-    /// What to hand to [`PersistedDocuments::keep`] once the document has proved to be valid.
+    /// What to pass to [`PersistedDocuments::keep`] once the document has proved to be valid.
     pub new: Option<NewDocument>,
 }
 
-/// A document that came together with its hash.
+/// A document that was sent with its hash.
 #[derive(Debug)]
 pub struct NewDocument {
     hash: Hash,
@@ -50,11 +50,11 @@ impl Default for PersistedDocuments {
 }
 
 impl PersistedDocuments {
-    /// The document that a request means by its `query` and `extensions.persistedQuery`.
+    /// The document of a request, by its `query` and `extensions.persistedQuery`.
     ///
     /// # Errors
-    /// `PERSISTED_QUERY_NOT_FOUND` for a hash that is not known; `BAD_REQUEST` when the hash is not that of the document,
-    /// the extension is not of version 1, or there is neither document nor hash.
+    /// `PERSISTED_QUERY_NOT_FOUND` for an unknown hash; `BAD_REQUEST` when the hash is not that of the document, the
+    /// extension is not version 1, or there is neither a document nor a hash.
     pub fn resolve(
         &self,
         query: Option<String>,
@@ -93,13 +93,14 @@ impl PersistedDocuments {
                 None => Err(Error::PersistedQueryNotFound),
             },
             (None, None) => Err(Error::bad_request(
-                "A query is needed.",
+                "A query is required.",
                 "쿼리가 필요합니다.",
             )),
         }
     }
 
-    /// Keeps a document. To be called once it is known to be valid, so that nonsense does not push out what is used.
+    /// Caches a document. Call it once the document has proved to be valid, so that nonsense does not evict useful
+    /// documents.
     pub fn keep(&self, new: NewDocument) {
         self.0.insert(new.hash, new.document);
     }

@@ -1,4 +1,4 @@
-//! Assembly: the schema, the engine that runs it and the transports that bring it to people, on one address.
+//! Assembly: the schema, the engine that runs it, and the transports, on one address.
 
 pub mod apq;
 pub mod execution;
@@ -36,12 +36,12 @@ use crate::{
     posts::store::views,
 };
 
-/// How long what runs may go on after the signal to stop.
+/// How long running requests may go on after the signal to stop.
 const FAREWELL: Duration = Duration::from_secs(15);
-/// How often views are written to the database: a crash loses no more than these.
+/// How often views are written to the database. A crash loses at most these.
 const BETWEEN_VIEWS: Duration = Duration::from_secs(10);
 
-/// A server, before or while it listens. Cheap to clone.
+/// A server, listening or not. Cheap to clone.
 #[derive(Clone)]
 pub struct Server {
     app: App,
@@ -52,7 +52,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Puts a server together. It begins to listen to the bus at once, in tasks that end with the server.
+    /// Builds a server. It listens to the bus from now on, in tasks that end with the server.
     #[must_use]
     pub fn new(app: App) -> Self {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
@@ -88,12 +88,12 @@ impl Server {
         }
     }
 
-    /// What answers requests, to be called in process or served.
+    /// The router, to be called in process or served.
     pub fn router(&self) -> Router {
         self.router.clone()
     }
 
-    /// Tells everything to come to an end.
+    /// Starts the shutdown.
     pub fn stop(&self) {
         self.shutdown.cancel();
     }
@@ -104,7 +104,7 @@ impl Server {
         self.budget.held()
     }
 
-    /// Serves until [`Server::stop`]; then takes nothing new and lets what runs finish, for a while.
+    /// Serves until [`Server::stop`]. Then it accepts nothing new and gives running requests some time to finish.
     pub async fn run(self, listener: TcpListener) {
         let limits = &self.app.config.limits;
         let is_done =
@@ -119,12 +119,12 @@ impl Server {
         {
             tracing::warn!("some sockets were still open and are cut off");
         }
-        // Nothing reads any more, so these are the last ones.
+        // No request runs any more, so these are the last ones.
         flush_views(&self.app).await;
     }
 }
 
-/// Opens everything and serves until the process is told to stop.
+/// Opens all ports and serves until the process is told to stop.
 ///
 /// # Errors
 /// The setting that does not work.
@@ -154,7 +154,7 @@ pub fn sdl() -> String {
     schema::sdl(&schema::build(Execution))
 }
 
-/// Says on a terminal where to point a browser.
+/// On a terminal, prints the address for a browser.
 fn welcome(config: &Config, address: SocketAddr) {
     let mut terminal = std::io::stdout();
     if !terminal.is_terminal() {
@@ -165,7 +165,7 @@ fn welcome(config: &Config, address: SocketAddr) {
     } else {
         "graphql"
     };
-    // Nothing depends on it, so nothing is done when it fails.
+    // Failures do not matter.
     let _ = writeln!(
         terminal,
         "\n  madang is at http://{address}/{page}\n  Ctrl+C stops it.\n"
@@ -187,7 +187,7 @@ async fn stop_signal() {
     interrupt.await;
 }
 
-/// Writes views every now and then. What was taken to be written is written, also when the end comes meanwhile.
+/// Writes views at intervals. Views that have been taken from the cache are written even during shutdown.
 async fn write_views(app: App, shutdown: CancellationToken) {
     let pause = || tokio::time::sleep(BETWEEN_VIEWS);
     while shutdown.run_until_cancelled(pause()).await.is_some() {
@@ -201,7 +201,7 @@ async fn flush_views(app: &App) {
     }
 }
 
-/// Forgets what was remembered of users whose rights have changed on another server.
+/// Drops the cached rights of users whose rights have changed on another server.
 async fn forget_changed_rights(app: App) {
     let mut changes = app.bus.listen(&RIGHTS_CHANGED);
     loop {

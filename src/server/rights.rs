@@ -1,4 +1,5 @@
-//! Who a token speaks for, and whether it still does: what the transports and the engine ask of accounts.
+//! Authentication: whom a token authenticates, and whether it is still valid. What the transports and the engine need
+//! from accounts.
 
 use std::time::Duration;
 
@@ -20,22 +21,23 @@ use crate::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What a user who has written too much may still do: leave, watch, and lock others out.
+/// Operations that do not count as writes: a user who has reached the limit may still log out, subscribe, and lock
+/// others out of the account.
 const NO_WRITES: [&str; 3] = [
     "logoutEverywhere",
     "issueSubscriptionToken",
     "changePassword",
 ];
 
-/// Access tokens whose signatures are remembered.
+/// The number of access tokens whose verification is cached.
 const REMEMBERED: u64 = 10_000;
 
 /// Accounts, as the transports see them.
 #[derive(Clone)]
 pub struct Accounts {
     app: App,
-    /// What tokens say that were found valid, apart from their end: that never changes, and a client shows one token for
-    /// minutes.
+    /// The claims of verified tokens. They never change, and a client sends the same token for minutes. Expiry is
+    /// checked each time.
     read: moka::sync::Cache<String, AccessClaims>,
 }
 
@@ -116,7 +118,7 @@ impl Rights for Accounts {
             };
             match self.app.rights.of(signed_in.session).await {
                 Ok(present) => caller.become_actor(Actor::SignedIn(present)),
-                // Ended by a field before this one: whoever goes on, goes on as nobody.
+                // The session was ended by an earlier field of this mutation: continue without a user.
                 Err(Error::TokenInvalid) => {
                     caller.become_actor(Actor::Anonymous);
                     return Ok(());

@@ -1,4 +1,4 @@
-//! The schema: what the features bring, in one place, and `node`, which knows all of them.
+//! The schema: the roots of all features, and `node`, which knows all types.
 
 use async_graphql::{
     Context, ID, Interface, MergedObject, MergedSubscription, Object, SDLExportOptions, Schema,
@@ -34,11 +34,11 @@ use crate::{
     },
 };
 
-/// Everything that can be asked for.
+/// All queries.
 #[derive(MergedObject, Default)]
 pub struct Query(NodeQuery, UserQuery, BoardQuery, PostQuery, CommentQuery);
 
-/// Everything that can be changed.
+/// All mutations.
 #[derive(MergedObject, Default)]
 pub struct Mutation(
     SignInMutation,
@@ -48,19 +48,19 @@ pub struct Mutation(
     CommentMutation,
 );
 
-/// Everything that can be followed.
+/// All subscriptions.
 #[derive(MergedSubscription, Default)]
 pub struct Subscription(PostSubscription, CommentSubscription);
 
 /// The schema of this program.
 pub type MadangSchema = Schema<Query, Mutation, Subscription>;
 
-/// Something with an id of its own.
+/// An object with a global id.
 #[derive(Interface)]
 #[graphql(field(
     name = "id",
     ty = "ID",
-    desc = "The id: what it is, an underscore, and which one."
+    desc = "The global id: a prefix for the type, an underscore and the key."
 ))]
 pub enum Node {
     User(User),
@@ -69,29 +69,30 @@ pub enum Node {
     Comment(Comment),
 }
 
-/// Queries about anything with an id.
+/// Queries for objects by their global ids.
 #[derive(Default)]
 pub struct NodeQuery;
 
 #[Object]
 impl NodeQuery {
-    /// The thing with this id; null when there is none, or none for the viewer. The rule of the thing's own field holds.
+    /// The object with this id; null if it does not exist or the viewer may not see it. The access of the query for its
+    /// type applies.
     #[graphql(directive = auth::apply(Access::Anyone))]
     async fn node(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "An id of whatever kind.")] id: ID,
+        #[graphql(desc = "The id of an object of any type.")] id: ID,
     ) -> Result<Option<Node>> {
         load(ctx, &id, "id").await
     }
 
-    /// The things with these ids, in their order; null where there is none, or none for the viewer. The rules of the
-    /// things' own fields hold.
+    /// The objects with these ids, in the same order; null where one does not exist or the viewer may not see it. The
+    /// access of the queries for their types applies.
     #[graphql(directive = auth::apply(Access::Anyone))]
     async fn nodes(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "At most 100 ids of whatever kinds.")] ids: Vec<ID>,
+        #[graphql(desc = "At most 100 ids of objects of any type.")] ids: Vec<ID>,
     ) -> Result<Option<Vec<Option<Node>>>> {
         let most = ctx.app().config.limits.ids;
         if ids.len() > most {
@@ -135,7 +136,7 @@ async fn load(ctx: &Context<'_>, id: &ID, field: &str) -> Result<Option<Node>> {
     })
 }
 
-/// The schema, with what runs around each operation.
+/// Builds the schema, with the extension that runs around each operation.
 pub fn build(around: impl ExtensionFactory) -> MadangSchema {
     Schema::build(
         Query::default(),
@@ -144,20 +145,18 @@ pub fn build(around: impl ExtensionFactory) -> MadangSchema {
     )
     .register_output_type::<Node>()
     .register_output_type::<ErrorCode>()
-    .override_output_type_description::<Connection<User>>("A part of a list of users.")
-    .override_output_type_description::<Connection<Board>>("A part of a list of boards.")
-    .override_output_type_description::<BoardMemberConnection>(
-        "A part of the list of a board's members.",
-    )
-    .override_output_type_description::<Connection<Post>>("A part of a list of posts.")
-    .override_output_type_description::<Connection<Comment>>("A part of a list of comments.")
-    // Last: it goes through all types that are there.
+    .override_output_type_description::<Connection<User>>("A page of users.")
+    .override_output_type_description::<Connection<Board>>("A page of boards.")
+    .override_output_type_description::<BoardMemberConnection>("A page of a board's members.")
+    .override_output_type_description::<Connection<Post>>("A page of posts.")
+    .override_output_type_description::<Connection<Comment>>("A page of comments.")
+    // Must be last, since it goes through all registered types.
     .register_output_type::<AccessSentences>()
     .extension(around)
     .finish()
 }
 
-/// The schema in GraphQL's own language.
+/// The schema in GraphQL's schema definition language.
 #[must_use]
 pub fn sdl(schema: &MadangSchema) -> String {
     schema.sdl_with_options(

@@ -87,7 +87,7 @@ fn an_unfit_admin_is_refused_in_one_line() {
                 "--password-stdin",
             ],
             "correct horse battery\n",
-            "madang: name: Not of the right form.\n",
+            "madang: name: Has the wrong format.\n",
         ),
         (
             vec!["create-admin", "--email", "a@b.co", "--password-stdin"],

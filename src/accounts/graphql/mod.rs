@@ -29,7 +29,7 @@ pub struct UserQuery;
 
 #[Object]
 impl UserQuery {
-    /// Who is signed in; null when nobody is.
+    /// The user who is signed in; null if nobody is.
     #[graphql(directive = auth::apply(Access::Anyone))]
     async fn viewer(&self, ctx: &Context<'_>) -> Result<Option<User>> {
         match ctx.actor().id() {
@@ -69,14 +69,16 @@ impl UserQuery {
     async fn users(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The beginning of the name, in any case.")] search: Option<String>,
-        #[graphql(desc = "Only users of this role; for admins.")] role: Option<Role>,
-        #[graphql(desc = "Only users that are banned, or that are not; for admins.")]
+        #[graphql(desc = "Returns items whose name begins with this, in any case.")] search: Option<
+            String,
+        >,
+        #[graphql(desc = "Returns users with this role. For admins.")] role: Option<Role>,
+        #[graphql(desc = "Returns users who are banned, or who are not. For admins.")]
         is_banned: Option<bool>,
-        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns the first n items, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Returns items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last n items, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Returns items before this cursor.")] before: Option<String>,
     ) -> Listed<Connection<User>> {
         let page = PageArgs::new(first, after, last, before);
         let filter = UserFilter {
@@ -89,59 +91,59 @@ impl UserQuery {
     }
 }
 
-/// What `updateUser` takes. What is left out stays as it is.
+/// The input of `updateUser`. Fields that are left out stay as they are.
 #[derive(InputObject)]
 struct UpdateUserInput {
     /// The user to change.
     id: ID,
     /// A letter, then letters, digits and underscores, 1 to 64 characters; unique in any case.
     name: MaybeUndefined<String>,
-    /// A valid address of at most 256 characters; unique in any case. One's own only.
+    /// A valid address of at most 256 characters; unique in any case. You can change only your own.
     email: MaybeUndefined<String>,
-    /// The present password, which a change of the e-mail address asks for.
+    /// Your current password. Required to change your e-mail address.
     current_password: Option<String>,
 }
 
-/// What `updateUser` answers.
+/// The result of `updateUser`.
 #[derive(SimpleObject)]
 struct UpdateUserPayload {
-    /// The user as changed.
+    /// The changed user.
     user: User,
 }
 
-/// What `deleteUser` takes.
+/// The input of `deleteUser`.
 #[derive(InputObject)]
 struct DeleteUserInput {
     /// The user to delete.
     id: ID,
-    /// The present password, which deleting one's own account asks for.
+    /// Your current password. Required to delete your own account.
     current_password: Option<String>,
 }
 
-/// What `deleteUser` answers.
+/// The result of `deleteUser`.
 #[derive(SimpleObject)]
 struct DeleteUserPayload {
-    /// The id that the user had.
+    /// The id of the deleted user.
     deleted_user_id: ID,
 }
 
-/// What `changePassword` takes.
+/// The input of `changePassword`.
 #[derive(InputObject)]
 struct ChangePasswordInput {
-    /// The present password.
+    /// The current password.
     current_password: String,
-    /// The password from now on: 8 to 128 characters, not a common one.
+    /// The new password: 8 to 128 characters, not a common one.
     new_password: String,
 }
 
-/// What `changePassword` answers.
+/// The result of `changePassword`.
 #[derive(SimpleObject)]
 struct ChangePasswordPayload {
-    /// True: the password is changed and all other sign-in sessions are ended.
+    /// Always true.
     success: bool,
 }
 
-/// What `banUser` takes.
+/// The input of `banUser`.
 #[derive(InputObject)]
 struct BanUserInput {
     /// The user to ban.
@@ -150,28 +152,28 @@ struct BanUserInput {
     reason: Option<String>,
 }
 
-/// What `banUser` answers.
+/// The result of `banUser`.
 #[derive(SimpleObject)]
 struct BanUserPayload {
     /// The user, banned.
     user: User,
 }
 
-/// What `unbanUser` takes.
+/// The input of `unbanUser`.
 #[derive(InputObject)]
 struct UnbanUserInput {
-    /// The user to let in again.
+    /// The user to unban.
     id: ID,
 }
 
-/// What `unbanUser` answers.
+/// The result of `unbanUser`.
 #[derive(SimpleObject)]
 struct UnbanUserPayload {
-    /// The user, banned no longer.
+    /// The user, no longer banned.
     user: User,
 }
 
-/// What `setUserRole` takes.
+/// The input of `setUserRole`.
 #[derive(InputObject)]
 struct SetUserRoleInput {
     /// The user to promote or demote.
@@ -180,7 +182,7 @@ struct SetUserRoleInput {
     role: Role,
 }
 
-/// What `setUserRole` answers.
+/// The result of `setUserRole`.
 #[derive(SimpleObject)]
 struct SetUserRolePayload {
     /// The user in the new role.
@@ -193,12 +195,12 @@ pub struct UserMutation;
 
 #[Object]
 impl UserMutation {
-    /// Changes a user's name, or one's own name and e-mail address.
+    /// Changes a user. An admin can change another user's name, but not the e-mail address.
     #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
     async fn update_user(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Whom to change, and what.")] input: UpdateUserInput,
+        #[graphql(desc = "The user and the changes.")] input: UpdateUserInput,
     ) -> Result<Option<UpdateUserPayload>> {
         let (id, changes) = Violations::check(|v| {
             let id = v.id("id", &input.id);
@@ -213,12 +215,12 @@ impl UserMutation {
         Ok(Some(UpdateUserPayload { user }))
     }
 
-    /// Deletes an account. What it wrote stays, without an author.
+    /// Deletes an account. Its posts and comments stay, without an author.
     #[graphql(directive = auth::apply(Access::OwnerOrAdmin))]
     async fn delete_user(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Whom to delete.")] input: DeleteUserInput,
+        #[graphql(desc = "The user to delete.")] input: DeleteUserInput,
     ) -> Result<Option<DeleteUserPayload>> {
         let id = input::id("id", &input.id)?;
         users::delete(
@@ -233,12 +235,12 @@ impl UserMutation {
         }))
     }
 
-    /// Gives the signed-in user a new password and ends all other sign-in sessions.
+    /// Changes your password and ends all your other sign-in sessions.
     #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn change_password(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The present and the new password.")] input: ChangePasswordInput,
+        #[graphql(desc = "The current and the new password.")] input: ChangePasswordInput,
     ) -> Result<Option<ChangePasswordPayload>> {
         let (app, actor) = (ctx.app(), ctx.signed_in()?);
         let user = users::find(app, actor.id).await?;
@@ -250,12 +252,12 @@ impl UserMutation {
         Ok(Some(ChangePasswordPayload { success: true }))
     }
 
-    /// Bans a user: all sign-in sessions speak for nobody until the ban is lifted.
+    /// Bans a user, who cannot sign in or act until the ban is lifted.
     #[graphql(directive = auth::apply(Access::Admin))]
     async fn ban_user(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Whom to ban, and why.")] input: BanUserInput,
+        #[graphql(desc = "The user to ban, and the reason.")] input: BanUserInput,
     ) -> Result<Option<BanUserPayload>> {
         let (id, reason) = Violations::check(|v| {
             (
@@ -273,19 +275,19 @@ impl UserMutation {
     async fn unban_user(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Whom to let in again.")] input: UnbanUserInput,
+        #[graphql(desc = "The user to unban.")] input: UnbanUserInput,
     ) -> Result<Option<UnbanUserPayload>> {
         let id = input::id("id", &input.id)?;
         let user = users::set_ban(ctx.app(), &ctx.act(ctx.admin()?), id, None).await?;
         Ok(Some(UnbanUserPayload { user }))
     }
 
-    /// Makes a user an admin, or one no longer. The last admin stays one.
+    /// Makes a user an admin, or a regular user. The last admin cannot be demoted.
     #[graphql(directive = auth::apply(Access::Admin))]
     async fn set_user_role(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Whose role, and which.")] input: SetUserRoleInput,
+        #[graphql(desc = "The user and the new role.")] input: SetUserRoleInput,
     ) -> Result<Option<SetUserRolePayload>> {
         let id = input::id("id", &input.id)?;
         let act = ctx.act(ctx.admin()?);

@@ -23,7 +23,7 @@ use crate::{
     input::Violations,
 };
 
-/// What `signUp` takes.
+/// The input of `signUp`.
 #[derive(InputObject)]
 struct SignUpInput {
     /// A letter, then letters, digits and underscores, 1 to 64 characters; unique in any case.
@@ -34,23 +34,23 @@ struct SignUpInput {
     password: String,
 }
 
-/// What `signUp` answers.
+/// The result of `signUp`.
 #[derive(SimpleObject)]
 struct SignUpPayload {
-    /// The new user, as its owner sees it.
+    /// The new user.
     user: User,
 }
 
 /// Where the refresh token goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 enum TokenDelivery {
-    /// Into an HttpOnly cookie on `/graphql`: for browsers.
+    /// In an HttpOnly cookie for `/graphql`, as browsers need it.
     Cookie,
-    /// Into the payload.
+    /// In the payload.
     Body,
 }
 
-/// What `login` takes.
+/// The input of `login`.
 #[derive(InputObject)]
 struct LoginInput {
     /// The user's name or e-mail address, in any case.
@@ -62,55 +62,55 @@ struct LoginInput {
     delivery: TokenDelivery,
 }
 
-/// What `login` and `refreshAccessToken` answer.
+/// The result of `login` and `refreshAccessToken`.
 #[derive(SimpleObject)]
 struct LoginPayload {
-    /// Goes into the header `Authorization: Bearer …`.
+    /// Send it in the header `Authorization: Bearer …`.
     access_token: String,
     /// Always `Bearer`.
     token_type: String,
-    /// When the access token ends: refresh it before.
+    /// When the access token expires.
     access_token_expires_at: Timestamp,
-    /// Null when it went into the cookie. Good for one use.
+    /// Good for one use. Null when it was set as a cookie.
     refresh_token: Option<String>,
-    /// Who is signed in now, as its owner sees it.
+    /// The user who is signed in now.
     user: User,
 }
 
-/// What `refreshAccessToken` takes.
+/// The input of `refreshAccessToken`.
 #[derive(InputObject)]
 struct RefreshAccessTokenInput {
-    /// The refresh token; without it the cookie is used. Where it came from, its successor goes.
+    /// The refresh token. Without it, the cookie is used. The new one is delivered in the same way.
     refresh_token: Option<String>,
 }
 
-/// What `logout` and `logoutEverywhere` answer.
+/// The result of `logout` and `logoutEverywhere`.
 #[derive(SimpleObject)]
 struct LogoutPayload {
     /// Always true.
     success: bool,
 }
 
-/// What `revokeSignInSession` takes.
+/// The input of `revokeSignInSession`.
 #[derive(InputObject)]
 struct RevokeSignInSessionInput {
     /// The session to end.
     id: ID,
 }
 
-/// What `revokeSignInSession` answers.
+/// The result of `revokeSignInSession`.
 #[derive(SimpleObject)]
 struct RevokeSignInSessionPayload {
-    /// The id that the session had.
+    /// The id of the ended session.
     revoked_sign_in_session_id: ID,
 }
 
 /// A token for the `connection_init` of one WebSocket.
 #[derive(SimpleObject)]
 struct SubscriptionToken {
-    /// Good for one use, as `{ "token": … }`.
+    /// Send it in the payload of `connection_init` as `{ "token": … }`. Good for one use.
     token: String,
-    /// Ten seconds from now.
+    /// When the token expires, ten seconds after it was issued.
     expires_at: Timestamp,
 }
 
@@ -120,12 +120,12 @@ pub struct SignInMutation;
 
 #[Object]
 impl SignInMutation {
-    /// Makes an account. Log in with it next.
+    /// Creates an account. Log in with it afterwards.
     #[graphql(directive = auth::apply(Access::Anyone))]
     async fn sign_up(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Who one wants to be.")] input: SignUpInput,
+        #[graphql(desc = "The account to create.")] input: SignUpInput,
     ) -> Result<Option<SignUpPayload>> {
         let (app, caller) = (ctx.app(), ctx.caller());
         let (name, email, password) = Violations::check(|v| {
@@ -141,7 +141,7 @@ impl SignInMutation {
             email,
             password,
         };
-        // Counted once it is well-formed: typing errors lock nobody out.
+        // Only well-formed attempts count, so that typing errors lock nobody out.
         let user = users::sign_up(app, &ctx.act(ctx.actor()), new).await?;
         caller.proved_to_be(user.id);
         Ok(Some(SignUpPayload { user }))
@@ -152,7 +152,7 @@ impl SignInMutation {
     async fn login(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Who one is.")] input: LoginInput,
+        #[graphql(desc = "Your name or e-mail address, and your password.")] input: LoginInput,
     ) -> Result<Option<LoginPayload>> {
         refuse_cookie_over_socket(ctx, input.delivery)?;
         let act = ctx.act(ctx.actor());
@@ -161,12 +161,12 @@ impl SignInMutation {
         Ok(Some(deliver(ctx, granted, input.delivery)))
     }
 
-    /// Exchanges the refresh token, of the cookie or of the input, for a new access token and a new refresh token.
+    /// Exchanges the refresh token from the cookie or the input for a new access token and a new refresh token.
     #[graphql(directive = auth::apply(Access::Anyone))]
     async fn refresh_access_token(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The refresh token, where it is not in the cookie.")] input: Option<
+        #[graphql(desc = "The refresh token, if it is not in the cookie.")] input: Option<
             RefreshAccessTokenInput,
         >,
     ) -> Result<Option<LoginPayload>> {
@@ -181,7 +181,7 @@ impl SignInMutation {
         Ok(Some(deliver(ctx, granted, delivery)))
     }
 
-    /// Ends the sign-in session of the bearer, and that of the refresh cookie. Always succeeds.
+    /// Ends the sign-in session of the access token, and that of the refresh cookie. Always succeeds.
     #[graphql(directive = auth::apply(Access::Anyone))]
     async fn logout(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
         let (app, caller) = (ctx.app(), ctx.caller());
@@ -195,7 +195,7 @@ impl SignInMutation {
         Ok(Some(LogoutPayload { success: true }))
     }
 
-    /// Ends all sign-in sessions of the signed-in user, this one too.
+    /// Ends all your sign-in sessions, including this one.
     #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn logout_everywhere(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
         let (app, caller) = (ctx.app(), ctx.caller());
@@ -211,7 +211,7 @@ impl SignInMutation {
     async fn revoke_sign_in_session(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which session.")] input: RevokeSignInSessionInput,
+        #[graphql(desc = "The session to end.")] input: RevokeSignInSessionInput,
     ) -> Result<Option<RevokeSignInSessionPayload>> {
         let id = SignInId::parse(&input.id).map_err(|rule| Error::invalid("id", rule))?;
         sessions::revoke(ctx.app(), &ctx.act(ctx.signed_in()?), id).await?;
@@ -220,7 +220,7 @@ impl SignInMutation {
         }))
     }
 
-    /// A token for one WebSocket, so that no access token has to be handed to it.
+    /// Issues a token that opens one WebSocket, so that the access token need not be sent there.
     #[graphql(directive = auth::apply(Access::SignedIn))]
     async fn issue_subscription_token(
         &self,

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Somebody who has signed up.
+/// A user account.
 #[Object]
 impl User {
     /// The user's id.
@@ -36,7 +36,7 @@ impl User {
         Some(&self.email.text)
     }
 
-    /// What the user may do in general.
+    /// The user's role.
     #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "owned_by(self.id)")]
     async fn role(&self) -> Option<Role> {
         Some(self.role)
@@ -48,7 +48,7 @@ impl User {
         Some(self.is_banned)
     }
 
-    /// Why the user is banned, as the user is told.
+    /// The reason for the ban. The user sees it too.
     #[graphql(directive = auth::apply(Access::Admin))]
     async fn ban_reason(&self) -> Option<&str> {
         self.ban_reason.as_ref().map(BanReason::as_str)
@@ -59,20 +59,20 @@ impl User {
         self.joined_at
     }
 
-    /// When the account was last changed; null if never.
+    /// When the account was last edited; null if never.
     async fn updated_at(&self) -> Option<Timestamp> {
         self.updated_at
     }
 
-    /// What the user has posted, as far as the viewer may read it.
+    /// The user's posts that the viewer may read.
     async fn posts(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "In this order; else the newest first.")] order_by: Option<PostOrder>,
-        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "The order; newest first by default.")] order_by: Option<PostOrder>,
+        #[graphql(desc = "Returns the first n items, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Returns items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last n items, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Returns items before this cursor.")] before: Option<String>,
     ) -> Listed<Connection<Post>> {
         let list = PostList {
             author: Some(self.id),
@@ -83,14 +83,14 @@ impl User {
         ctx.list(list, page).await
     }
 
-    /// What the user has commented, newest first, as far as the viewer may read it.
+    /// The user's comments that the viewer may read, newest first.
     async fn comments(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns the first n items, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Returns items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last n items, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Returns items before this cursor.")] before: Option<String>,
     ) -> Listed<Connection<Comment>> {
         let page = PageArgs::new(first, after, last, before);
         ctx.list(CommentList::ByUser(self.id), page).await
@@ -101,16 +101,16 @@ impl User {
     async fn granted_boards(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "So many from the front, 1 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "So many from the end, 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns the first n items, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Returns items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last n items, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Returns items before this cursor.")] before: Option<String>,
     ) -> Listed<Connection<Board>> {
         let page = PageArgs::new(first, after, last, before);
         ctx.list(BoardList::GrantedTo(self.id), page).await
     }
 
-    /// Devices that are signed in, latest use first.
+    /// Devices that are signed in, most recently used first.
     #[graphql(directive = auth::apply(Access::OwnerOrAdmin), guard = "owned_by(self.id)")]
     async fn sign_in_sessions(&self, ctx: &Context<'_>) -> Result<Option<Vec<SignInSession>>> {
         Ok(Some(
@@ -134,22 +134,22 @@ impl SignInSession {
         self.created_at
     }
 
-    /// When its right was last renewed.
+    /// When its tokens were last refreshed.
     async fn last_used_at(&self) -> Timestamp {
         self.last_used_at
     }
 
-    /// When it ends unless it is renewed.
+    /// When it expires unless it is refreshed.
     async fn expires_at(&self) -> Timestamp {
         self.expires_at
     }
 
-    /// What the device called itself when it signed in.
+    /// The User-Agent header of the sign-in.
     async fn user_agent(&self) -> Option<&str> {
         self.user_agent.as_deref()
     }
 
-    /// The address that it signed in from.
+    /// The IP address of the sign-in.
     async fn ip(&self) -> Option<&str> {
         self.ip.as_deref()
     }

@@ -1,4 +1,4 @@
-//! Where accounts signed in from.
+//! The networks that accounts have signed in from.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The only rooms that read or write `users`, `sign_in_sessions`, `refresh_tokens` and `sign_in_addresses`.
+//! The store of accounts: owns `users`, `sign_in_sessions`, `refresh_tokens` and `sign_in_addresses`.
 
 mod addresses;
 pub mod page;

@@ -16,7 +16,7 @@ use crate::{
     list::{Asked, List},
 };
 
-/// What narrows the list of users down. Empty: everybody.
+/// A filter for the list of users. The default matches everyone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UserFilter {
     /// Begins the name's key; see [`crate::text::prefix`].
@@ -48,7 +48,7 @@ macro_rules! users_of {
 pub struct UserList(UserFilter);
 
 impl UserList {
-    /// The list of `filter`, for `actor`.
+    /// The users who match `filter`.
     ///
     /// # Errors
     /// `FORBIDDEN` for users other than admins who ask for roles or bans.

@@ -1,4 +1,4 @@
-//! Refresh tokens: each is exchanged for a successor once, which renews its sign-in session.
+//! Refresh tokens: each can be exchanged once for a new one, which renews its sign-in session.
 
 use std::time::Duration;
 
@@ -19,22 +19,22 @@ use crate::{
     ids::{SignInId, UserId},
 };
 
-/// However often it is renewed, a sign-in session ends then.
+/// The longest life of a sign-in session, however often it is renewed.
 const LONGEST_SESSION: Duration = Duration::from_secs(90 * 86_400);
-/// For so long a refresh token may be used again after its first use: two tabs, a lost answer.
+/// How long after its first use a refresh token may be used again: for two tabs, or a lost response.
 const GRACE: Duration = Duration::from_secs(20);
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// When a session that was begun at `created_at` and is used at `now` ends, unless it is renewed.
+/// When a session that began at `created_at` and is renewed at `now` expires.
 pub(super) fn expiry(ttl: Duration, created_at: Timestamp, now: Timestamp) -> Timestamp {
     now.after(ttl).min(created_at.after(LONGEST_SESSION))
 }
 
-/// Exchanges a refresh token for its successor. The token says who acts.
+/// Exchanges a refresh token for a new one. The token is the proof of who acts.
 ///
 /// # Errors
-/// `TOKEN_INVALID` for an unknown, expired or used one, the last of which ends its session; `BANNED`; `RATE_LIMITED`.
+/// `TOKEN_INVALID` for an unknown, expired or used token (a used one ends its session); `BANNED`; `RATE_LIMITED`.
 pub async fn refresh(app: &App, refresh_token: &str) -> Result<Granted> {
     let shown = tokens::hash(refresh_token);
     let (_, session) = session_of(app, shown.clone())
@@ -59,7 +59,7 @@ pub async fn refresh(app: &App, refresh_token: &str) -> Result<Granted> {
                     insert_token(conn, &successor_hash, session, expires_at)?;
                     Ok(Ok((token.user, expires_at)))
                 }
-                // Either its owner or a thief holds a copy, so its session is over.
+                // Somebody holds a copy, perhaps a thief: the session ends.
                 Used::Late(user) => {
                     on!(conn, |c| diesel::delete(
                         sign_in_sessions::table.find(session)
@@ -87,22 +87,22 @@ pub async fn refresh(app: &App, refresh_token: &str) -> Result<Granted> {
     })
 }
 
-/// How a refresh token is used.
+/// Which use of a refresh token this is.
 enum Used {
     First(Token),
     /// Within [`GRACE`] after the first time.
     Again(Token),
-    /// After that, by this user's or a stolen copy.
+    /// Later than that. The token belongs to this user, or was stolen from them.
     Late(UserId),
 }
 
-/// A refresh token that is shown, with its session and its user.
+/// A valid refresh token's session and user.
 struct Token {
     session: SignInSession,
     user: User,
 }
 
-/// Notes that the token with this hash is used.
+/// Marks the token with this hash as used.
 ///
 /// # Errors
 /// `TOKEN_INVALID` for an unknown or expired one; `BANNED`.
@@ -135,13 +135,13 @@ fn use_token(conn: &mut Conn, hash: &[u8], now: Timestamp) -> Result<Used> {
                 .execute(c))?;
             Ok(Used::First(token))
         }
-        // Either way: the time may have been set back since.
+        // In either direction: the system's time may have been set back.
         Some(at) if now.distance(at) < GRACE => Ok(Used::Again(token)),
         Some(_) => Ok(Used::Late(token.user.id)),
     }
 }
 
-/// Lets `session` live on, and drops its tokens that have expired.
+/// Extends `session`, and deletes its expired tokens.
 fn renew(conn: &mut Conn, session: SignInId, now: Timestamp, expires_at: Timestamp) -> Result<()> {
     let renewed = (
         sign_in_sessions::last_used_at.eq(now),

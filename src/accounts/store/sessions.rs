@@ -20,7 +20,7 @@ use crate::{
 /// What a subscription token lives for.
 const SUBSCRIPTION_TOKEN_LIFETIME: Duration = Duration::from_secs(10);
 
-/// The sign-in sessions of users, latest use first.
+/// The sign-in sessions of users, most recently used first.
 pub struct SessionsOfUser;
 
 impl Batch for SessionsOfUser {
@@ -59,7 +59,7 @@ impl Batch for SessionsOfUser {
     }
 }
 
-/// Ends the session that the actor comes from.
+/// Ends the actor's current session.
 ///
 /// # Errors
 /// Those of the database.
@@ -81,7 +81,7 @@ async fn end(app: &App, user: UserId, session: SignInId) -> Result<()> {
     Ok(())
 }
 
-/// Ends the session that this refresh token belongs to, where there is one.
+/// Ends the session that this refresh token belongs to, if there is one.
 ///
 /// # Errors
 /// Those of the database.
@@ -108,7 +108,7 @@ pub async fn log_out_everywhere(app: &App, act: &Act<'_, SignedIn>) -> Result<()
 /// Ends `session` as `actor`.
 ///
 /// # Errors
-/// `NOT_FOUND` when there is none, and for who neither owns it nor is an admin: sessions of others are nobody's business.
+/// `NOT_FOUND` when there is no such session, and for callers who are neither its owner nor an admin.
 pub async fn revoke(app: &App, act: &Act<'_, SignedIn>, session: SignInId) -> Result<()> {
     let actor = act.actor;
     let owner: UserId = app
@@ -128,7 +128,7 @@ pub async fn revoke(app: &App, act: &Act<'_, SignedIn>, session: SignInId) -> Re
     end(app, owner, session).await
 }
 
-/// A token for one WebSocket of `actor`, and its end.
+/// Issues a token for one WebSocket of `actor`, with its expiry.
 ///
 /// # Errors
 /// `UNAVAILABLE` when the cache is away.
@@ -145,7 +145,7 @@ pub async fn issue_subscription_token(app: &App, actor: &SignedIn) -> Result<(St
     Ok((token, app.clock.now().after(SUBSCRIPTION_TOKEN_LIFETIME)))
 }
 
-/// Takes the session that a subscription token stands for. A second time there is none.
+/// Redeems a subscription token for its session. It works once.
 ///
 /// # Errors
 /// `UNAVAILABLE` when the cache is away.

@@ -28,7 +28,7 @@ use crate::{
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// What signing in or refreshing brings.
+/// The result of a sign-in or a refresh.
 #[derive(Debug)]
 pub struct Granted {
     pub user: User,
@@ -85,13 +85,14 @@ async fn find(app: &App, key: String) -> Result<Option<(User, String)>> {
         .await
 }
 
-/// Refuses the surplus of attempts at an account.
+/// Limits attempts at an account.
 async fn limit_guesses(app: &App, network: &str, typed: String, user: Option<&User>) -> Result<()> {
     let limits = &app.config.limits;
-    // By what was typed: a name and an e-mail address of one account answer as those of two strangers.
+    // Counted by what was typed, so that a name and an e-mail address of one account cannot be told from those of two
+    // accounts.
     let pair = format!("{network} {typed}");
     app.rate("login", &pair, limits.login, MINUTE).await?;
-    // Guesses of others from elsewhere do not lock the owner out.
+    // From a known network the account's own limit does not apply, so that others cannot lock the owner out.
     if let Some(user) = user
         && addresses::is_known(app, user.id, network.to_owned()).await?
     {
@@ -109,12 +110,12 @@ async fn limit_guesses(app: &App, network: &str, typed: String, user: Option<&Us
 struct Proof {
     /// The hash that it fits.
     hash: String,
-    /// Its hash with the parameters of today, where those are others.
+    /// Its new hash, if the parameters have changed.
     rehashed: Option<String>,
 }
 
 impl Proof {
-    /// The user whom it still proves: the account may have changed while the password was being checked.
+    /// Checks again and loads the user: the account may have changed while the password was being verified.
     fn present(&self, conn: &mut Conn, id: UserId) -> Result<User> {
         let present: Option<(User, String)> = on!(conn, |c| {
             users::table
@@ -130,7 +131,7 @@ impl Proof {
     }
 }
 
-/// Begins a session of the user on this client.
+/// Begins a session for the user on this client.
 async fn begin(app: &App, client: &Client, id: UserId, proof: Proof) -> Result<Granted> {
     let now = app.clock.now();
     let user_agent = client.user_agent.as_deref();
@@ -192,7 +193,7 @@ fn delete_expired(conn: &mut Conn, user: UserId, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Deletes the sessions of `user` that were begun before the last `kept` ones, and tells how many these were.
+/// Deletes all but the newest `kept` sessions of `user`. Returns how many were deleted.
 fn delete_oldest(conn: &mut Conn, user: UserId, kept: usize) -> Result<usize> {
     let sessions: Vec<SignInId> = on!(conn, |c| {
         sign_in_sessions::table

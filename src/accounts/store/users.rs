@@ -1,4 +1,4 @@
-//! Users: finding them, and what becomes of them.
+//! Users: finding, creating, changing and deleting them.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -31,7 +31,7 @@ use crate::{
 const HOUR: Duration = Duration::from_secs(3_600);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Which field of an input stands behind which unique column.
+/// The input field for each unique column.
 const UNIQUE: [(&str, &str); 2] = [("name_key", "name"), ("email_key", "email")];
 
 /// Users by id.
@@ -63,12 +63,12 @@ pub async fn find(app: &App, id: UserId) -> Result<User> {
     app.db.read(move |conn| by_id(conn, id)).await
 }
 
-/// The user with this name, in any case and form.
+/// The user with this name, in any case and normal form.
 ///
 /// # Errors
 /// `NOT_FOUND`.
 pub async fn find_by_name(app: &App, name: &str) -> Result<User> {
-    // Nobody's name is that long, and folding takes time.
+    // No name is that long, and folding takes time.
     if name.len() > 1_024 {
         return Err(Error::NotFound);
     }
@@ -91,7 +91,7 @@ pub struct NewUser {
     pub password: Password,
 }
 
-/// Makes an account, as anyone may.
+/// Creates an account, as anyone may.
 ///
 /// # Errors
 /// `CONFLICT` when the name or the e-mail address is taken, by whichever spelling; `RATE_LIMITED`.
@@ -101,7 +101,7 @@ pub async fn sign_up(app: &App, act: &Act<'_, Actor>, new: NewUser) -> Result<Us
     make(app, new, Role::User).await
 }
 
-/// Makes an account of any role, as the operator may.
+/// Creates an account with any role, as the operator may.
 ///
 /// # Errors
 /// `CONFLICT`, as [`sign_up`].
@@ -140,20 +140,20 @@ async fn make(app: &App, new: NewUser, role: Role) -> Result<User> {
         .await
 }
 
-/// A change of an account; what is absent stays.
+/// A change of an account. Absent fields stay unchanged.
 #[derive(Debug, Default)]
 pub struct UserChanges {
     pub name: Option<Name>,
     pub email: Option<Email>,
-    /// One's own e-mail address changes only with it.
+    /// Required to change one's own e-mail address.
     pub current_password: Option<String>,
 }
 
-/// Changes the account `id`. What changes nothing leaves its `updated_at`.
+/// Changes the account `id`. A change without effect leaves `updated_at` as it is.
 ///
 /// # Errors
-/// `NOT_FOUND`; `FORBIDDEN` for others than its owner, and for an admin who would change another's e-mail address;
-/// `INVALID` at `currentPassword`; `CONFLICT` when a name is taken.
+/// `NOT_FOUND`; `FORBIDDEN` for callers who are neither the owner nor an admin, and for an admin who changes another
+/// user's e-mail address; `INVALID` at `currentPassword`; `CONFLICT` when a name is taken.
 pub async fn update(
     app: &App,
     act: &Act<'_, SignedIn>,
@@ -196,7 +196,7 @@ pub async fn update(
         .await
 }
 
-/// Gives `actor` a new password and ends all other sign-in sessions.
+/// Changes the password of `actor` and ends all other sign-in sessions.
 ///
 /// # Errors
 /// `INVALID` at `currentPassword`.
@@ -224,11 +224,12 @@ pub async fn change_password(
     Ok(())
 }
 
-/// Deletes the account `id`. What it wrote stays without an author; its sessions, tokens, grants and likes go.
+/// Deletes the account `id`. Its posts and comments stay without an author; its sessions, tokens, grants and likes are
+/// deleted.
 ///
 /// # Errors
-/// `NOT_FOUND`; `FORBIDDEN` for others than its owner and admins; `INVALID` at `currentPassword`; `CONFLICT` for the last
-/// admin.
+/// `NOT_FOUND`; `FORBIDDEN` for callers who are neither the owner nor an admin; `INVALID` at `currentPassword`;
+/// `CONFLICT` for the last admin.
 pub async fn delete(
     app: &App,
     act: &Act<'_, SignedIn>,
@@ -256,7 +257,7 @@ pub async fn delete(
     Ok(())
 }
 
-/// Makes the user `id` an admin, or one no longer.
+/// Changes the role of the user `id`.
 ///
 /// # Errors
 /// `NOT_FOUND`; `CONFLICT` for the last admin.
@@ -277,7 +278,7 @@ pub async fn set_role(app: &App, _: &Act<'_, Admin>, id: UserId, role: Role) -> 
     Ok(user)
 }
 
-/// Bans the user `id`, whose sessions then speak for nobody; or, without a ban, lets the user in again.
+/// Bans the user `id`, whose sessions are refused from then on; without a ban, lifts the ban.
 ///
 /// # Errors
 /// `NOT_FOUND`; `CONFLICT` for the last admin.
@@ -303,19 +304,19 @@ pub async fn set_ban(app: &App, _: &Act<'_, Admin>, id: UserId, ban: Option<Ban>
     Ok(user)
 }
 
-/// A ban and what its admin says of it.
+/// A ban, with the reason that the admin gives.
 #[derive(Clone, Debug)]
 pub struct Ban {
     pub reason: Option<BanReason>,
 }
 
-/// The hash that a password was found to fit.
+/// The hash that a password has been verified against.
 #[derive(Clone)]
 struct Checked(String);
 
 impl Checked {
-    /// Refuses when the password or the session of `actor` has ended since: what was checked then says nothing now. Holds
-    /// the account until the transaction ends.
+    /// Fails if the password or the session of `actor` has changed since the check. Locks the account until the
+    /// transaction ends.
     fn still_holds(&self, conn: &mut Conn, actor: &SignedIn) -> Result<()> {
         dialect::lock(conn, Lockable::Users, actor.id)?;
         let present: Option<String> = on!(conn, |c| {
@@ -340,7 +341,7 @@ impl Checked {
     }
 }
 
-/// Loads the account `id` for a change by `actor`.
+/// Loads the account `id`, if `actor` may change it.
 async fn editable(app: &App, actor: &SignedIn, id: UserId) -> Result<User> {
     let user = find(app, id).await?;
     if user.id == actor.id || actor.is_admin() {
@@ -350,7 +351,7 @@ async fn editable(app: &App, actor: &SignedIn, id: UserId) -> Result<User> {
     }
 }
 
-/// Whether whoever acts knows the present password of `id`. Guesses are limited like log-ins.
+/// Checks the current password of `id`. Attempts are limited like log-ins.
 async fn check_password(app: &App, id: UserId, password: Option<String>) -> Result<Checked> {
     let Some(password) = password else {
         return Err(Error::invalid("currentPassword", Rule::Required));
@@ -381,7 +382,7 @@ fn by_id(conn: &mut Conn, id: UserId) -> Result<User> {
         .get_result(c))?)
 }
 
-/// Refuses names that another account than `own` has, all of them at once.
+/// Fails if another account than `own` has the name or the e-mail address. Reports both at once.
 fn refuse_taken(
     conn: &mut Conn,
     own: Option<UserId>,
@@ -423,7 +424,7 @@ fn conflict(error: diesel::result::Error) -> Error {
     }
 }
 
-/// Refuses to take the rights of the only admin who can use them. Holds all admins until the transaction ends.
+/// Fails if `id` is the only admin who is not banned. Locks all admins until the transaction ends.
 fn keep_an_admin(conn: &mut Conn, id: UserId) -> Result<()> {
     lock_admins(conn)?;
     dialect::lock(conn, Lockable::Users, id)?;
@@ -449,8 +450,8 @@ fn keep_an_admin(conn: &mut Conn, id: UserId) -> Result<()> {
     }
 }
 
-/// Keeps all admins what they are until the transaction ends, so that two of them cannot remove each other. On SQLite nobody
-/// else writes meanwhile anyway.
+/// Locks the rows of all admins until the transaction ends, so that two of them cannot demote each other at the same
+/// time. On SQLite there is only one writer anyway.
 fn lock_admins(conn: &mut Conn) -> Result<()> {
     if let Conn::Mysql(conn) = conn {
         diesel::sql_query("SELECT 1 FROM users WHERE role = 1 FOR UPDATE").execute(conn)?;

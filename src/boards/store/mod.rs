@@ -1,5 +1,4 @@
-//! The only room that reads or writes `boards` and `board_grants`, and the place that says who may enter.
-//! Lists are in `page`.
+//! The store of boards: owns `boards` and `board_grants`, and decides who may enter. Lists are in `page`.
 
 mod page;
 
@@ -32,18 +31,18 @@ use crate::{
     loader::Batch,
 };
 
-/// Says that a board was changed or deleted, or who may enter it.
+/// Announces that a board, or who may enter it, was changed, or that the board was deleted.
 #[must_use]
 pub fn changed(board: BoardId) -> Topic<BoardId> {
     Topic::of("board-changed", board)
 }
 
-/// The condition, on a query that has `boards`, that the actor may enter the board.
+/// The condition, for a query on `boards`, that the actor may enter the board.
 pub fn may_enter(actor: &Actor) -> entered_by {
     entered_by(actor.is_admin(), actor.id_or_nil())
 }
 
-/// [`may_enter`] for an admin or the user.
+/// [`may_enter`] in plain values.
 #[auto_type]
 pub fn entered_by(is_admin: bool, user: UserId) -> _ {
     let granted = exists(
@@ -77,7 +76,7 @@ impl Batch for ReadableBoard {
     }
 }
 
-/// Boards by id, for what its holder may read already: whoever reads a post may read its board.
+/// Boards by id, for objects that the actor may already read: a reader of a post may read its board.
 pub struct BoardOfReadable;
 
 impl Batch for BoardOfReadable {
@@ -98,10 +97,10 @@ impl Batch for BoardOfReadable {
     }
 }
 
-/// The board, for who may enter it.
+/// Loads a board that `actor` may enter.
 ///
 /// # Errors
-/// `NOT_FOUND` for a board that is not there or not for `actor`.
+/// `NOT_FOUND` when it does not exist or `actor` may not enter it.
 pub async fn readable(app: &App, actor: Actor, id: BoardId) -> Result<Board> {
     app.db.read(move |conn| readable_in(conn, &actor, id)).await
 }
@@ -128,10 +127,10 @@ pub struct NewBoard {
     pub members: Vec<UserId>,
 }
 
-/// Makes a board.
+/// Creates a board.
 ///
 /// # Errors
-/// `CONFLICT` when the name is taken; `INVALID` at `memberIds.N` for who is no user.
+/// `CONFLICT` when the name is taken; `INVALID` at `memberIds.N` for unknown users.
 pub async fn insert(app: &App, _: &Act<'_, Admin>, new: NewBoard) -> Result<Board> {
     let board = Board {
         id: app.clock.id(),
@@ -157,7 +156,7 @@ pub async fn insert(app: &App, _: &Act<'_, Admin>, new: NewBoard) -> Result<Boar
         .await
 }
 
-/// A change of a board; what is absent stays.
+/// A change of a board. Absent fields stay unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct BoardChanges {
     pub name: Option<BoardName>,
@@ -169,7 +168,7 @@ pub struct BoardChanges {
 }
 
 impl BoardChanges {
-    /// Whether they would make `board` another one. Who may enter it is no part of it.
+    /// Whether they change the row of `board`. Grants are not part of it.
     fn change(&self, board: &Board) -> bool {
         self.name
             .as_ref()
@@ -183,10 +182,10 @@ impl BoardChanges {
     }
 }
 
-/// Changes a board and who may enter it. What changes nothing of the board leaves its `updated_at`.
+/// Changes a board and who may enter it. A change without effect on the board leaves its `updated_at` as it is.
 ///
 /// # Errors
-/// `NOT_FOUND`; `CONFLICT` when the name is taken; `INVALID` at `addMemberIds.N` for who is no user.
+/// `NOT_FOUND`; `CONFLICT` when the name is taken; `INVALID` at `addMemberIds.N` for unknown users.
 pub async fn update(
     app: &App,
     _: &Act<'_, Admin>,
@@ -261,8 +260,8 @@ pub async fn delete(app: &App, _: &Act<'_, Admin>, id: BoardId) -> Result<()> {
     Ok(())
 }
 
-/// Adds `change` to the number of visible posts, and holds the board's row until the transaction ends. Before the post's
-/// own row is written: MySQL locks the board for the foreign key too, and two writers would wait for each other.
+/// Adds `change` to the number of visible posts, and locks the board's row until the transaction ends. Call it before
+/// writing the post's row: MySQL locks the board for the foreign key too, and two writers could deadlock.
 ///
 /// # Errors
 /// `NOT_FOUND` when there is no such board.

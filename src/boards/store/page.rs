@@ -28,7 +28,7 @@ pub enum BoardList {
         /// Begins the name's key; see [`crate::text::prefix`].
         name_prefix: Option<String>,
     },
-    /// Private boards that this user may enter by a grant. That the actor may know of them has been seen to.
+    /// Private boards that this user has a grant for. The caller has checked that the actor may see them.
     GrantedTo(UserId),
 }
 
@@ -98,7 +98,7 @@ impl List for BoardList {
 /// A user with a grant, and since when.
 pub type Member = (User, Timestamp);
 
-/// Users with a grant for a board, oldest grant first. That the actor may know of them has been seen to.
+/// Users with a grant for a board, oldest grant first. The caller has checked that the actor may see them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Members(pub BoardId);
 

@@ -1,5 +1,4 @@
-//! The only room that reads or writes `comments`, and the place that says who may read them.
-//! Lists are in `page`.
+//! The store of comments: owns `comments`, and decides who may read them. Lists are in `page`.
 
 mod page;
 
@@ -26,13 +25,13 @@ use crate::{
     posts::store as posts_store,
 };
 
-/// Says which comments were added to a post.
+/// Announces comments that are added to a post.
 #[must_use]
 pub fn added_to(post: PostId) -> Topic<CommentId> {
     Topic::of("comment-added-to", post)
 }
 
-/// The condition, on a query that has `comments`, that the comment is not hidden from the actor.
+/// The condition, for a query on `comments`, that the comment is not hidden from the actor.
 fn is_shown(actor: &Actor) -> shown_to {
     shown_to(actor.is_admin(), actor.id_or_nil())
 }
@@ -45,8 +44,8 @@ fn shown_to(is_admin: bool, user: UserId) -> _ {
     is_admin.into_sql::<Bool>().or(comments::is_visible.or(own))
 }
 
-/// The condition, on a query that has `comments`, that the actor may read the comment's post. Asked of each comment, not
-/// joined, as in lists of posts.
+/// The condition, for a query on `comments`, that the actor may read the comment's post. A subquery for each comment,
+/// not a join: see the lists of posts.
 fn stands_on_readable_post(actor: &Actor) -> on_post_read_by {
     on_post_read_by(actor.is_admin(), actor.id_or_nil())
 }
@@ -85,10 +84,10 @@ impl Batch for ReadableComment {
     }
 }
 
-/// The comment, for who may read it.
+/// Loads a comment that `actor` may read.
 ///
 /// # Errors
-/// `NOT_FOUND` for a comment that is not there or not for `actor`.
+/// `NOT_FOUND` when it does not exist or `actor` may not read it.
 pub async fn readable(app: &App, actor: Actor, id: CommentId) -> Result<Comment> {
     app.db
         .read(move |conn| {
@@ -116,7 +115,7 @@ pub struct NewComment {
     pub is_visible: bool,
 }
 
-/// Comments on a post.
+/// Creates a comment on a post.
 ///
 /// # Errors
 /// `NOT_FOUND` when `actor` may not read the post.
@@ -146,17 +145,17 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewComment) -> Result<Comm
     Ok(comment)
 }
 
-/// A change of a comment; what is absent stays.
+/// A change of a comment. Absent fields stay unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct CommentChanges {
     pub content: Option<Content>,
     pub is_visible: Option<bool>,
 }
 
-/// Changes a comment. What changes nothing leaves its `updated_at`.
+/// Changes a comment. A change without effect leaves its `updated_at` as it is.
 ///
 /// # Errors
-/// `NOT_FOUND`; `FORBIDDEN` for others than its author and admins.
+/// `NOT_FOUND`; `FORBIDDEN` for callers who are neither its author nor an admin.
 pub async fn update(
     app: &App,
     actor: &SignedIn,
@@ -198,7 +197,7 @@ pub async fn update(
 /// Deletes a comment.
 ///
 /// # Errors
-/// `NOT_FOUND`; `FORBIDDEN` for others than its author and admins.
+/// `NOT_FOUND`; `FORBIDDEN` for callers who are neither its author nor an admin.
 pub async fn delete(app: &App, act: &Act<'_, SignedIn>, id: CommentId) -> Result<()> {
     let actor = Actor::SignedIn(act.actor);
     app.db
@@ -214,14 +213,14 @@ pub async fn delete(app: &App, act: &Act<'_, SignedIn>, id: CommentId) -> Result
         .await
 }
 
-/// Loads a comment to change it, and holds its row and its post's until the transaction ends.
+/// Loads a comment that `actor` may change, and locks its row and its post's row until the transaction ends.
 fn editable(conn: &mut Conn, actor: &Actor, id: CommentId) -> Result<Comment> {
     let found = |conn: &mut Conn| {
         readable_in(conn, actor, &[id])?
             .pop()
             .ok_or(Error::NotFound)
     };
-    // The post first, as everywhere: two writers that lock in the same order cannot wait for each other.
+    // The post first, as everywhere: writers that lock in the same order cannot deadlock.
     let comment = found(conn)?;
     dialect::lock(conn, Lockable::Posts, comment.post_id)?;
     dialect::lock(conn, Lockable::Comments, id)?;

@@ -21,7 +21,7 @@ use crate::{
 /// A list of comments that the actor may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CommentList {
-    /// On a post, oldest first. That the post may be read has been seen to.
+    /// On a post, oldest first. The caller has checked that the actor may read the post.
     OfPost(PostId),
     /// By a user, newest first.
     ByUser(UserId),

@@ -1,4 +1,4 @@
-//! Likes, and their number on each post, which is exact however many like at once.
+//! Likes and their number on each post, which is exact even when many users like a post at once.
 
 use std::collections::HashMap;
 
@@ -47,10 +47,10 @@ impl Batch for LikedByActor {
     }
 }
 
-/// Likes a post. Liking it twice is liking it once.
+/// Likes a post. Liking it again changes nothing.
 ///
 /// # Errors
-/// `NOT_FOUND` for a post that is not there or not for `actor`.
+/// `NOT_FOUND` when it does not exist or `actor` may not read it.
 pub async fn like(app: &App, actor: &SignedIn, id: PostId) -> Result<Post> {
     let (user, now) = (actor.id, app.clock.now());
     change(app, actor, id, move |conn| {
@@ -67,7 +67,7 @@ pub async fn like(app: &App, actor: &SignedIn, id: PostId) -> Result<Post> {
     .await
 }
 
-/// Takes a like back, where there is one.
+/// Removes your like from a post, if there is one.
 ///
 /// # Errors
 /// As [`like`].
@@ -81,7 +81,7 @@ pub async fn unlike(app: &App, actor: &SignedIn, id: PostId) -> Result<Post> {
     .await
 }
 
-/// Makes `work`'s change of the likes of a post and adds what it answers to their number.
+/// Runs `work`, which changes the likes of a post, and adds the number that it returns to the post's like count.
 async fn change(
     app: &App,
     actor: &SignedIn,
@@ -91,8 +91,8 @@ async fn change(
     let actor = Actor::SignedIn(*actor);
     app.db
         .write(move |conn| {
-            // Held before the like is written: MySQL shares the post's row for the foreign key, and two who like it at
-            // once would each wait for the other's share.
+            // Locked before the like is written: MySQL takes a shared lock on the post's row for the foreign key, and
+            // two users who like it at once would deadlock.
             dialect::lock(conn, Lockable::Posts, id)?;
             let mut post = readable_in(conn, &actor, id)?;
             let change = work(conn)?;
@@ -107,10 +107,10 @@ async fn change(
         .await
 }
 
-/// Likes that one statement takes back.
+/// The number of likes that one statement removes.
 const BATCH: i64 = 1_000;
 
-/// Takes back all likes of `user`, whose row is held, so that none comes in between.
+/// Removes all likes of `user`. The caller has locked the user's row, so that no new like is added meanwhile.
 ///
 /// # Errors
 /// Those of the database.

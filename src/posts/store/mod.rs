@@ -1,5 +1,5 @@
-//! The only room that reads or writes `posts` and `likes`, and the place that says who may read them. What single posts
-//! and batches of them need is here; lists are in `page`, changes in `write`.
+//! The store of posts: owns `posts`, `post_search` and `likes`, and decides who may read them. Single posts and batches
+//! are here; lists are in `page`, changes in `write`.
 
 pub mod likes;
 mod page;
@@ -31,24 +31,24 @@ use crate::{
     loader::Batch,
 };
 
-/// Says which posts were added to a board.
+/// Announces posts that are added to a board.
 #[must_use]
 pub fn added_to(board: BoardId) -> Topic<PostId> {
     Topic::of("post-added-to", board)
 }
 
-/// Says that a post was changed or deleted.
+/// Announces that a post was changed or deleted.
 #[must_use]
 pub fn changed(post: PostId) -> Topic<PostId> {
     Topic::of("post-changed", post)
 }
 
-/// The condition, on a query that has `posts` and their `boards`, that the actor may read the post.
+/// The condition, for a query on `posts` and `boards`, that the actor may read the post.
 pub fn may_read(actor: &Actor) -> read_by {
     read_by(actor.is_admin(), actor.id_or_nil())
 }
 
-/// [`may_read`] for an admin or the user.
+/// [`may_read`] in plain values.
 #[auto_type]
 pub fn read_by(is_admin: bool, user: UserId) -> _ {
     let entered: boards_store::entered_by = boards_store::entered_by(is_admin, user);
@@ -56,12 +56,12 @@ pub fn read_by(is_admin: bool, user: UserId) -> _ {
     entered.and(shown)
 }
 
-/// The condition, on a query that has `posts`, that the post is not hidden from the actor.
+/// The condition, for a query on `posts`, that the post is not hidden from the actor.
 fn is_shown(actor: &Actor) -> shown_to {
     shown_to(actor.is_admin(), actor.id_or_nil())
 }
 
-/// [`is_shown`] for an admin or the user.
+/// [`is_shown`] in plain values.
 #[auto_type]
 pub fn shown_to(is_admin: bool, user: UserId) -> _ {
     let own = posts::author_id
@@ -92,7 +92,7 @@ impl Batch for ReadablePost {
     }
 }
 
-/// Posts by id, for what its holder may read already: whoever reads a comment may read its post.
+/// Posts by id, for objects that the actor may already read: a reader of a comment may read its post.
 pub struct PostOfReadable;
 
 impl Batch for PostOfReadable {
@@ -112,7 +112,7 @@ impl Batch for PostOfReadable {
     }
 }
 
-/// The contents of posts that their holder may read.
+/// The contents of posts that the actor may already read.
 pub struct ContentOfPost;
 
 impl Batch for ContentOfPost {
@@ -124,7 +124,7 @@ impl Batch for ContentOfPost {
         app.db
             .read(move |conn| {
                 let (mut contents, mut bytes) = (HashMap::new(), 0);
-                // In parts, so that no more is read than a part beyond what an answer may hold.
+                // In chunks, so that at most one chunk is read beyond the limit of a response.
                 for ids in ids.chunks(100) {
                     let found: Vec<(PostId, String)> = on!(conn, |c| {
                         posts::table
@@ -147,7 +147,7 @@ impl Batch for ContentOfPost {
     }
 }
 
-/// The newest post of boards that their holder may enter, of those that the actor may read.
+/// The newest post that the actor may read on each board. The actor may enter the boards.
 pub struct LastPostOfBoard;
 
 impl Batch for LastPostOfBoard {
@@ -157,7 +157,7 @@ impl Batch for LastPostOfBoard {
     async fn load(app: &App, actor: Actor, ids: Vec<BoardId>) -> Result<HashMap<BoardId, Post>> {
         app.db
             .read(move |conn| {
-                // One look into the index of each board, all in one statement.
+                // One index lookup for each board, all in one statement.
                 let newest: Vec<Option<PostId>> = on!(conn, |c| {
                     let of_board = posts::table
                         .filter(posts::board_id.eq(boards::id).and(is_shown(&actor)))
@@ -183,10 +183,10 @@ impl Batch for LastPostOfBoard {
     }
 }
 
-/// The post, for who may read it.
+/// Loads a post that `actor` may read.
 ///
 /// # Errors
-/// `NOT_FOUND` for a post that is not there or not for `actor`.
+/// `NOT_FOUND` when it does not exist or `actor` may not read it.
 pub async fn readable(app: &App, actor: Actor, id: PostId) -> Result<Post> {
     app.db.read(move |conn| readable_in(conn, &actor, id)).await
 }
@@ -204,7 +204,7 @@ pub fn readable_in(conn: &mut Conn, actor: &Actor, id: PostId) -> Result<Post> {
         .first(c))?)
 }
 
-/// Adds `change` to the number of visible comments, and holds the post's row until the transaction ends.
+/// Adds `change` to the number of visible comments, and locks the post's row until the transaction ends.
 ///
 /// # Errors
 /// `NOT_FOUND` when there is no such post.
@@ -220,9 +220,9 @@ pub fn count_comments(conn: &mut Conn, post: PostId, change: i32) -> Result<()> 
     }
 }
 
-/// Loads a post to change it, and holds its row until the transaction ends.
+/// Loads a post that `actor` may change, and locks its row until the transaction ends.
 fn editable(conn: &mut Conn, actor: &Actor, id: PostId) -> Result<Post> {
-    // The board first, as everywhere: two writers that lock in the same order cannot wait for each other.
+    // The board first, as everywhere: writers that lock in the same order cannot deadlock.
     let post = readable_in(conn, actor, id)?;
     dialect::lock(conn, Lockable::Boards, post.board_id)?;
     dialect::lock(conn, Lockable::Posts, id)?;

@@ -35,7 +35,7 @@ macro_rules! posts_of {
             Some(words) => query.filter(search::found_by(words)),
         };
         if !$actor.is_admin() {
-            // Asked of each post, not joined: MariaDB would begin with the boards and sort all of their posts.
+            // A subquery for each post, not a join: MariaDB would start with the boards and sort all of their posts.
             let of_post = boards::table.filter(boards::id.eq(posts::board_id));
             query = query
                 .filter(of_post.select(boards_store::may_enter($actor)).single_value())
@@ -55,7 +55,7 @@ impl List for PostList {
     type Item = Post;
     type Key = PostKey;
 
-    /// Those of a rank are good for their search only.
+    /// Cursors of a ranked list are valid for that search only.
     fn cursors(&self) -> Cursors {
         let PostOrder { field, direction } = match self.ordered() {
             Ordered::By(order) => order,
@@ -79,7 +79,7 @@ impl List for PostList {
             }
         };
         let value = match order.field {
-            // Ids begin with the time of their making.
+            // Ids begin with the time of creation.
             PostOrderField::CreatedAt => 0,
             PostOrderField::UpdatedAt => post.updated_at.unwrap_or(post.created_at).micros(),
             PostOrderField::Views => post.view_count.into(),
@@ -176,7 +176,7 @@ fn by_rank(conn: &mut Conn, actor: &Actor, asked: &[&Asked<PostList>]) -> Result
     Ok(pages.into_iter().map(found).collect())
 }
 
-/// What a page has of the best posts of a search, of which those that are found by their titles come first.
+/// The posts on a page of the best matches, where matches in the title come first.
 fn best_of(page: &Page<PostKey>, in_title: &[PostId], anywhere: Vec<PostId>) -> Vec<PostId> {
     let is_in_title: HashSet<&PostId> = in_title.iter().collect();
     let others = anywhere.into_iter().filter(|id| !is_in_title.contains(id));
@@ -195,7 +195,7 @@ fn best_of(page: &Page<PostKey>, in_title: &[PostId], anywhere: Vec<PostId>) -> 
     asked.into_iter().map(|(_, id)| id).collect()
 }
 
-/// The newest posts, as many as rank, that are found by `words` of each list's search.
+/// The newest [`BEST`] posts that match `words` of each list's search.
 fn newest(
     conn: &mut Conn,
     actor: &Actor,

@@ -1,5 +1,5 @@
-//! Full text, which each engine has in its own way: SQLite an FTS5 table, MySQL and MariaDB a FULLTEXT index. Both know a
-//! post by its number, and take words that the program has made (`terms`): letters and digits, nothing that means more.
+//! Full text search: an FTS5 table on SQLite, a FULLTEXT index on MySQL and MariaDB. Both know a post by its number,
+//! and index words that the program makes (`terms`): only letters and digits, without any query syntax.
 
 use diesel::{
     QueryResult, RunQueryDsl,
@@ -16,7 +16,7 @@ use crate::{
     ids::PostId,
 };
 
-/// Keeps the words that `post` is found by, in place of those before.
+/// Stores the words of `post`, and replaces earlier ones.
 ///
 /// # Errors
 /// Those of the database.
@@ -37,16 +37,16 @@ pub fn write(conn: &mut Conn, post: PostId, words: &str) -> Result<()> {
     Ok(())
 }
 
-/// That a post is found by all of some words. A condition on queries that have `posts`.
+/// The condition, for a query on `posts`, that a post contains all of some words.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// As FTS5 has it: words with spaces between.
+    /// In FTS5's syntax: words separated by spaces.
     all: String,
-    /// As boolean mode has it: each word with a plus.
+    /// In the syntax of boolean mode: each word with a plus.
     required: String,
 }
 
-/// That a post is found by all of `words`, of which there is at least one.
+/// The condition that a post contains all of `words`, which must not be empty.
 #[must_use]
 pub fn found_by(words: &[String]) -> Found {
     Found {

@@ -1,5 +1,5 @@
-//! Views: one a reader and post an hour. They are counted in the cache and written in batches, so that reading never
-//! waits for a write; what a crash can lose is one batch.
+//! Views: one per reader, post and hour. They are counted in the cache and written in batches, so that reading never
+//! waits for a write. A crash loses at most one batch.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,16 +14,17 @@ use crate::{
     ids::PostId,
 };
 
-/// A reader's next view of the same post counts after so long.
+/// The time after which a reader's next view of the same post counts.
 const HOUR: Duration = Duration::from_secs(3_600);
-/// Anonymous readers of one post that an address may make in an hour, by changing its user agent.
+/// The most anonymous readers of one post per address and hour: an address can pretend to be several by changing its
+/// user agent.
 const READERS: u64 = 30;
-/// Where the cache gathers them, by post.
+/// The name of the tallies in the cache.
 const FAMILY: &str = "views";
 /// Posts that one statement adds views to.
 const BATCH: usize = 500;
 
-/// Counts that the caller has opened `post`. Reading goes on when counting fails: then a view is missing.
+/// Counts a view of `post` by the caller. If counting fails, the view is lost, but reading goes on.
 pub async fn count(app: &App, caller: &Caller, post: PostId) {
     if let Err(error) = try_count(app, caller, post).await {
         tracing::warn!(%error, "a view was not counted");
@@ -44,7 +45,7 @@ async fn try_count(app: &App, caller: &Caller, post: PostId) -> Result<()> {
     Ok(())
 }
 
-/// Tells readers apart: the user, or else a keyed hash of address and user agent, which cannot be traced back.
+/// Identifies the reader: the user, or a keyed hash of address and user agent, which cannot be reversed.
 fn reader(app: &App, caller: &Caller) -> String {
     if let Some(user) = caller.actor().id() {
         return user.to_string();
@@ -56,7 +57,7 @@ fn reader(app: &App, caller: &Caller) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(key.hash(&[address.as_bytes(), agent.as_bytes()]))
 }
 
-/// Writes to the database what has been counted since the last time. What cannot be written is kept for the next time.
+/// Writes the views since the last flush to the database. Views that cannot be written are kept for the next flush.
 ///
 /// # Errors
 /// Those of the database and of the cache.
@@ -68,7 +69,7 @@ pub async fn flush(app: &App) -> Result<()> {
         }
     }
     for (number, mut seen) in by_number {
-        // In one order everywhere, so that two servers which write at once cannot wait for each other.
+        // In the same order everywhere, so that two servers that write at once cannot deadlock.
         seen.sort_unstable();
         for batch in seen.chunks(BATCH) {
             if let Err(error) = add(app, batch.to_vec(), number).await {

@@ -1,4 +1,4 @@
-//! What becomes of posts: written, changed, deleted.
+//! Writing, changing and deleting posts.
 
 use diesel::prelude::*;
 
@@ -23,7 +23,7 @@ pub struct NewPost {
     pub is_visible: bool,
 }
 
-/// Posts on a board.
+/// Creates a post on a board.
 ///
 /// # Errors
 /// `NOT_FOUND` when `actor` may not enter the board.
@@ -74,7 +74,7 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewPost) -> Result<Post> {
     Ok(post)
 }
 
-/// A change of a post; what is absent stays.
+/// A change of a post. Absent fields stay unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct PostChanges {
     pub title: Option<Title>,
@@ -82,10 +82,10 @@ pub struct PostChanges {
     pub is_visible: Option<bool>,
 }
 
-/// Changes a post. What changes nothing leaves its `updated_at`.
+/// Changes a post. A change without effect leaves its `updated_at` as it is.
 ///
 /// # Errors
-/// `NOT_FOUND`; `FORBIDDEN` for others than its author and admins.
+/// `NOT_FOUND`; `FORBIDDEN` for callers who are neither its author nor an admin.
 pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChanges) -> Result<Post> {
     let (actor, now) = (Actor::SignedIn(*actor), app.clock.now());
     let post = app
@@ -145,7 +145,7 @@ pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChange
 /// Deletes a post with its comments.
 ///
 /// # Errors
-/// `NOT_FOUND`; `FORBIDDEN` for others than its author and admins.
+/// `NOT_FOUND`; `FORBIDDEN` for callers who are neither its author nor an admin.
 pub async fn delete(app: &App, act: &Act<'_, SignedIn>, id: PostId) -> Result<()> {
     let actor = Actor::SignedIn(act.actor);
     app.db

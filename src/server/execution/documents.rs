@@ -216,7 +216,7 @@ impl Document {
         match (name, self.operations.as_slice()) {
             (None, [_]) => Ok(0),
             (None, _) => Err(Error::bad_request(
-                "The document holds several operations: operationName must name one.",
+                "The document contains several operations: operationName must name one.",
                 "문서에 작업이 여러 개 있습니다. operationName으로 하나를 골라 주세요.",
             )),
             (Some(name), operations) => operations
@@ -225,7 +225,7 @@ impl Document {
                 .ok_or_else(|| {
                     let name = short(name);
                     Error::bad_request(
-                        format!("The document holds no operation named \"{name}\"."),
+                        format!("The document contains no operation named \"{name}\"."),
                         format!("문서에 \"{name}\"(이)라는 작업이 없습니다."),
                     )
                 }),

@@ -37,7 +37,7 @@ pub(super) fn parse(source: &str, tokens: usize) -> Result<ExecutableDocument, E
                 locations,
             },
             parser::Error::MissingOperation => Error::Validation {
-                message: "The document holds no operation.".to_owned(),
+                message: "The document contains no operation.".to_owned(),
                 locations,
             },
             other => Error::Parse {

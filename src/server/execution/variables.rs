@@ -44,7 +44,9 @@ pub(super) fn coerce(
             if !definition.var_type.node.nullable {
                 let (name, ty) = (short(name), short(&ty));
                 errors.push(Error::bad_request(
-                    format!("Variable \"${name}\" of type \"{ty}\" is needed, and not given."),
+                    format!(
+                        "Variable \"${name}\" of type \"{ty}\" is required, but was not provided."
+                    ),
                     format!("변수 \"${name}\"({ty})의 값이 필요합니다."),
                 ));
             }
@@ -107,7 +109,7 @@ impl Misfit {
                 let path: String = path.iter().map(|s| format!(".{s}")).collect();
                 let variable = short(variable);
                 Error::bad_request(
-                    format!("Variable \"${variable}{path}\" does not fit: {en}."),
+                    format!("Variable \"${variable}{path}\" is invalid: {en}."),
                     format!("변수 \"${variable}{path}\"의 값이 맞지 않습니다: {ko}."),
                 )
             }

@@ -1,4 +1,4 @@
-//! What goes back: the status that a result has, and its bytes.
+//! Responses: status and body.
 
 use std::{
     convert::Infallible,
@@ -31,16 +31,16 @@ pub struct Refused {
 }
 
 enum Reason {
-    /// The request is no good as HTTP or as a GraphQL request; the status says how.
+    /// The request is malformed as HTTP or as a GraphQL request. The status says how.
     Request(StatusCode),
-    /// The document or its variables do not fit.
+    /// The document or its variables are invalid.
     Document,
     /// Not by GET.
     Method,
 }
 
 impl Refused {
-    /// A request whose form is not what the protocol asks for.
+    /// A malformed request.
     pub fn form(status: StatusCode, error: Error) -> Self {
         Self {
             errors: vec![error],
@@ -48,7 +48,7 @@ impl Refused {
         }
     }
 
-    /// A document that was refused before it ran.
+    /// A document that was refused before it was executed.
     pub fn document(errors: Vec<Error>) -> Self {
         Self {
             errors,
@@ -56,7 +56,7 @@ impl Refused {
         }
     }
 
-    /// An operation that may not be sent by this method.
+    /// An operation that must not be sent with this method.
     pub fn method(error: Error) -> Self {
         Self {
             errors: vec![error],
@@ -64,7 +64,7 @@ impl Refused {
         }
     }
 
-    /// The answer. It has no `data`: nothing ran.
+    /// The response. It has no `data`, since nothing was executed.
     pub fn answer(self, media: Media, client: &Client) -> Response {
         #[derive(Serialize)]
         struct Errors<'a> {
@@ -127,7 +127,7 @@ impl From<Error> for Refused {
 /// The status of a request that was refused with this error.
 fn status(error: &Error) -> StatusCode {
     match error.code() {
-        // Apollo's clients ask again, with the document, only after a 200.
+        // Apollo's clients send the document only after a 200.
         ErrorCode::PersistedQueryNotFound => StatusCode::OK,
         ErrorCode::Unauthenticated
         | ErrorCode::TokenExpired
@@ -142,7 +142,7 @@ fn status(error: &Error) -> StatusCode {
     }
 }
 
-/// The answer to what was executed: 200, also with errors, unless everything failed because a backend is away.
+/// The response after execution: 200, even with errors, unless everything failed because a backend is unavailable.
 pub fn executed(response: &GraphqlResponse, media: Media, account: &Account) -> Response {
     let status = if is_all_unavailable(response) {
         StatusCode::SERVICE_UNAVAILABLE
@@ -152,7 +152,7 @@ pub fn executed(response: &GraphqlResponse, media: Media, account: &Account) -> 
     encode(status, media, response, Some(account))
 }
 
-/// A body that is handed over in parts, as the client takes them.
+/// A body that is sent in parts, as the client reads them.
 struct Parts(Bytes);
 
 /// Bytes of a part.
@@ -198,7 +198,7 @@ fn is_all_unavailable(response: &GraphqlResponse) -> bool {
         })
 }
 
-/// A body that is small, as that of a refusal, needs no account.
+/// A small body, such as that of a refusal, needs no budget.
 fn encode(
     status: StatusCode,
     media: Media,
@@ -228,12 +228,12 @@ fn encode(
     }
 }
 
-/// The answer to a method that the endpoint does not know.
+/// The response to an unsupported method.
 pub fn unknown_method(method: &Method, client: &Client) -> Response {
     let refused = Refused::form(
         StatusCode::METHOD_NOT_ALLOWED,
         Error::bad_request(
-            format!("{} is not taken here.", short(method)),
+            format!("The method {} is not allowed here.", short(method)),
             format!("{} 메서드는 쓸 수 없습니다.", short(method)),
         ),
     );

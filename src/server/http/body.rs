@@ -1,4 +1,4 @@
-//! Reading a body that may be too large, too slow or torn off.
+//! Reads a body that may be too large, too slow or incomplete.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 
-/// How long the rest of a body that is too large is read and thrown away, so that the client, which looks for an answer
-/// only once it has sent everything, finds the answer and not a broken connection.
+/// How long the rest of a body that is too large is read and discarded. A client reads the response only after sending
+/// everything. If the connection were closed earlier, it would see a broken connection instead of the response.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// The whole body, of at most `limit` bytes and within `time`. What is beyond the limit is never held in memory.
+/// The whole body, of at most `limit` bytes and within `time`. Bytes beyond the limit are never stored.
 ///
 /// # Errors
 /// `TOO_LARGE`, `TIMEOUT`, or `BAD_REQUEST` when the connection breaks.
@@ -31,7 +31,7 @@ pub async fn read(
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) {
-        // Who waits for our word (`Expect: 100-continue`) has not begun to send.
+        // A client that waits for `100 Continue` has not begun to send the body.
         let waits = headers
             .get(header::EXPECT)
             .map(HeaderValue::as_bytes)
@@ -73,6 +73,6 @@ async fn collect(body: &mut Body, announced: usize, limit: usize) -> Result<Opti
 
 async fn discard(mut body: Body) {
     let rest = async { while let Some(Ok(_)) = body.frame().await {} };
-    // Whether it ended or the time did: either way nobody reads on.
+    // Whether the body or the time has ended: either way, stop reading.
     let _ = timeout(LINGER, rest).await;
 }

@@ -1,4 +1,4 @@
-//! What a request brings to say who calls: a bearer token and the refresh cookie.
+//! The credentials of a request: a bearer token and the refresh cookie.
 
 use http::{HeaderMap, header};
 
@@ -9,11 +9,11 @@ use crate::{
     server::net::Authenticator,
 };
 
-/// Who acts, by the `Authorization` header, in a request for these root fields.
+/// The actor, by the `Authorization` header, of a request for these root fields.
 ///
 /// # Errors
-/// `TOKEN_INVALID`, also for another scheme than Bearer or several headers; `TOKEN_EXPIRED`; `BANNED`; and `UNAVAILABLE`
-/// when nobody can tell.
+/// `TOKEN_INVALID`, also for another scheme than Bearer and for several headers; `TOKEN_EXPIRED`; `BANNED`;
+/// `UNAVAILABLE` when the token cannot be checked.
 pub async fn actor(
     authenticator: &dyn Authenticator,
     headers: &HeaderMap,
@@ -37,7 +37,7 @@ pub async fn actor(
     }
 }
 
-/// Whether an error says that a token does not hold, rather than that nobody can tell.
+/// Whether an error means that the token is invalid, and not that it cannot be checked.
 pub fn is_of_token(error: &Error) -> bool {
     matches!(
         error.code(),
@@ -55,7 +55,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<String>> {
         (Some(value), None) => value.to_str().map_err(|_| Error::TokenInvalid)?,
         (Some(_), Some(_)) => return Err(Error::TokenInvalid),
     };
-    // What clients send who have no token, as Apollo's own example does.
+    // What clients without a token send, as in Apollo's own example.
     if value.trim().is_empty() {
         return Ok(None);
     }
@@ -67,7 +67,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<String>> {
     }
 }
 
-/// The refresh token, where the cookie is there; also an empty one.
+/// The refresh token, if the cookie is present, even if it is empty.
 pub fn refresh_cookie(headers: &HeaderMap) -> Option<String> {
     headers
         .get_all(header::COOKIE)

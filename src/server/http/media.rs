@@ -1,21 +1,21 @@
-//! Media types of GraphQL over HTTP: what a request is written in and what its answer may be.
+//! Media types of GraphQL over HTTP, of requests and responses.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// The media type of an answer.
+/// The media type of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Media {
-    /// `application/graphql-response+json`: the status says whether the request was good.
+    /// `application/graphql-response+json`: the status tells whether the request was valid.
     GraphqlResponse,
-    /// `application/json`, asked for by name. The specification has a document or variables that do not fit answered with
-    /// 200 here, for the sake of old clients, which take any other status for a fault of the network.
+    /// `application/json`, named explicitly. Here the specification asks for 200 even for an invalid document or
+    /// invalid variables, for old clients that treat any other status as a network error.
     LegacyJson,
-    /// `application/json`, since the client takes whatever there is.
+    /// `application/json`, because the client accepts anything.
     Json,
 }
 
 impl Media {
-    /// What to answer with, by the `Accept` header (RFC 9110, 12.5.1). `None`: nothing that we have is acceptable.
+    /// The media type of the response, by the `Accept` header (RFC 9110, 12.5.1). `None` if nothing is acceptable.
     #[must_use]
     pub fn negotiate(headers: &HeaderMap) -> Option<Self> {
         let ranges: Vec<Range> = headers
@@ -33,7 +33,7 @@ impl Media {
         let json = best(&ranges, "application/json");
         match (graphql, json) {
             (None, None) => None,
-            // On a tie the one that was named wins over one that a wildcard covers, and then the newer one.
+            // On a tie, a named type wins over a wildcard, and then the newer type.
             (Some(graphql), json) if graphql.is_named && Some(graphql) >= json => {
                 Some(Self::GraphqlResponse)
             }
@@ -56,7 +56,7 @@ impl Media {
     }
 }
 
-/// How well an answer fits; greater is better.
+/// How well a media type fits. Greater is better.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 struct Fit {
     quality: f32,
@@ -88,7 +88,7 @@ impl<'a> Range<'a> {
         Some(range)
     }
 
-    /// How closely this range names `media`: 3 by name, 1 by `*/*`, 0 not at all.
+    /// How specific this range is for `media`: 3 by name, 1 for `*/*`, 0 if it does not match.
     fn precision(&self, media: &str) -> u8 {
         match self.media {
             _ if !self.is_utf8 => 0,
@@ -100,7 +100,7 @@ impl<'a> Range<'a> {
     }
 }
 
-/// The quality of the range that names `media` most closely, unless that excludes it.
+/// The quality of the most specific range for `media`, unless that excludes it.
 fn best(ranges: &[Range], media: &str) -> Option<Fit> {
     ranges
         .iter()
@@ -114,8 +114,8 @@ fn best(ranges: &[Range], media: &str) -> Option<Fit> {
         })
 }
 
-/// Whether a body is JSON in UTF-8 that is not compressed: the only kind of request that we read. Since a page of another
-/// site cannot send this media type without a CORS preflight, it is also what keeps mutations from being forged.
+/// Whether a body is uncompressed JSON in UTF-8, the only supported kind. Pages of other sites cannot send this media
+/// type without a CORS preflight, so this also prevents forged mutations.
 #[must_use]
 pub fn is_json(headers: &HeaderMap) -> bool {
     let Some(content_type) = only(headers, header::CONTENT_TYPE) else {

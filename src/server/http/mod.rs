@@ -1,7 +1,7 @@
 //! `/graphql` over HTTP, after the specification of GraphQL over HTTP: <https://graphql.github.io/graphql-over-http/draft/>.
 //!
-//! POST takes JSON, GET takes queries only. So no page of another site can make a browser change anything: what a form may
-//! send is refused, and what needs a CORS preflight is asked for first.
+//! POST accepts JSON only, GET accepts queries only. So no page of another site can make a browser change anything:
+//! HTML forms cannot send JSON, and scripts need a CORS preflight.
 
 mod answer;
 mod body;
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// What the handlers of `/graphql` work with.
+/// The state of the handlers of `/graphql`.
 struct Endpoint<E: Executor> {
     net: Net,
     engine: Engine<E>,
@@ -65,7 +65,7 @@ async fn graphql<E: Executor>(
     }
     let Some(media) = Media::negotiate(&parts.headers) else {
         let error = Error::bad_request(
-            "Answers are application/graphql-response+json or application/json.",
+            "Responses are application/graphql-response+json or application/json.",
             "응답 형식은 application/graphql-response+json 또는 application/json입니다.",
         );
         return Refused::form(StatusCode::NOT_ACCEPTABLE, error).answer(Media::Json, &client);
@@ -80,7 +80,7 @@ async fn graphql<E: Executor>(
     }
 }
 
-/// The parameters of a request, and how many bytes they took.
+/// The parameters of a request, and their size in bytes.
 async fn read(
     net: &Net,
     parts: &Parts,
@@ -112,7 +112,7 @@ fn from_json(bytes: &[u8]) -> Result<Map<String, Value>, Refused> {
     let error = match serde_json::from_slice(bytes) {
         Ok(Value::Object(object)) => return Ok(object),
         Ok(Value::Array(_)) => Error::bad_request(
-            "Batches are not taken: send one request at a time.",
+            "Batches are not supported: send one request at a time.",
             "요청을 묶어 보낼 수 없습니다. 한 번에 하나씩 보내 주세요.",
         ),
         Ok(_) => Error::bad_request(
@@ -127,7 +127,7 @@ fn from_json(bytes: &[u8]) -> Result<Map<String, Value>, Refused> {
     Err(Refused::form(StatusCode::BAD_REQUEST, error))
 }
 
-/// The parameters of a GET. Maps are JSON there; an empty parameter counts as absent.
+/// The parameters of a GET request. Maps are JSON; an empty parameter counts as absent.
 fn from_query(query: &str) -> Result<Map<String, Value>, Refused> {
     let mut object = Map::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -154,8 +154,8 @@ fn from_query(query: &str) -> Result<Map<String, Value>, Refused> {
     Ok(object)
 }
 
-/// Prepares, authenticates, executes. A document that does not fit is refused before anybody looks at the bearer, since
-/// whether a bad bearer matters depends on the operations.
+/// Prepares, authenticates and executes. An invalid document is refused before the bearer token is checked, since
+/// whether a bad token matters depends on the operations.
 async fn run<E: Executor>(
     net: &Net,
     engine: &Engine<E>,
@@ -166,7 +166,7 @@ async fn run<E: Executor>(
     media: Media,
 ) -> Result<Response, Refused> {
     let account = net.budget.account(client.neighbourhood());
-    // Nothing is begun for an address that does not read.
+    // Nothing is started for an address that does not read its responses.
     account.check()?;
     let resolved = net.documents.resolve(params.query, &params.extensions)?;
     let prepared = engine

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use http::HeaderMap;
 use ipnet::IpNet;
 
-/// The peer's address or, when the peer is a trusted proxy, the rightmost address of `X-Forwarded-For` that is not one.
-/// What stands left of that was written by who knows whom. IPv4 addresses in the clothes of IPv6 are undressed.
+/// The peer's address or, if the peer is a trusted proxy, the rightmost address of `X-Forwarded-For` that is not a
+/// trusted proxy. Addresses left of that can be forged. IPv4-mapped IPv6 addresses are converted to IPv4.
 pub fn of_client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut client = peer.to_canonical();

@@ -1,4 +1,4 @@
-//! How many sockets without a sign-in each address has.
+//! Counts the sockets without a sign-in of each address.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 #[derive(Clone, Default)]
 pub struct AnonymousSockets(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// One of them, counted until it is dropped.
+/// One such socket, counted until it is dropped.
 pub struct AnonymousSocket {
     sockets: AnonymousSockets,
     address: IpAddr,

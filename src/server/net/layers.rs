@@ -1,5 +1,4 @@
-//! What every request passes: a request id in, through and out, the access log, CORS, compression, and headers that keep
-//! browsers from guessing.
+//! Layers around every request: a request id, the access log, CORS, compression, and security headers.
 
 use std::{any::Any, time::Duration};
 
@@ -37,10 +36,10 @@ const WORTH_COMPRESSING: u64 = 8 << 10;
 /// How long a browser may remember the answer to a CORS preflight.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);
 
-/// Requests that take so long are logged though they succeed.
+/// Requests that take this long are logged even if they succeed.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// The id of one request: what the client sent, if it is harmless in a log, or a new one.
+/// The id of a request: the one that the client sent, if it is safe to log, or a new one.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
 
@@ -61,7 +60,7 @@ impl RequestId {
     }
 }
 
-/// `router` behind all of this. To be the outermost, around every route.
+/// Wraps `router`, with all its routes, in these layers.
 pub fn layered(router: Router, origins: &Origins) -> Router {
     let compression = CompressionLayer::new()
         .quality(CompressionLevel::Fastest)
@@ -83,7 +82,7 @@ fn default_header(name: HeaderName, value: &'static str) -> SetResponseHeaderLay
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
 }
 
-/// Browsers on these origins may call, cookies included.
+/// Browsers on these origins may call, with cookies.
 fn cors(origins: &Origins) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origins.values().collect::<Vec<_>>())
@@ -94,7 +93,7 @@ fn cors(origins: &Origins) -> CorsLayer {
         .max_age(PREFLIGHT_AGE)
 }
 
-/// Names the request, logs it without its query, body or tokens, and sends its id back.
+/// Gives the request an id, logs it without its query, body or tokens, and returns the id.
 async fn traced(mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request
@@ -121,14 +120,14 @@ async fn traced(mut request: Request, next: Next) -> Response {
         if status >= 400 || took >= SLOW {
             tracing::info!(%method, path, status, ms, "answered");
         } else {
-            // A line for each would cost a third of the request itself.
+            // Logging every request would cost a third of the request itself.
             tracing::debug!(%method, path, status, ms, "answered");
         }
     });
     response
 }
 
-/// The panic itself is on standard error; the client learns that it was us.
+/// The panic is printed on standard error. The client is told that it was an internal error.
 fn panicked(_: Box<dyn Any + Send>) -> Response<Body> {
     let error = Error::internal("a request panicked");
     tracing::error!("a request panicked");

@@ -1,4 +1,4 @@
-//! Connections: accepted, served over HTTP/1.1, and ended.
+//! Accepts, serves and ends connections over HTTP/1.1.
 
 use std::{io, net::SocketAddr, pin::pin, time::Duration};
 
@@ -19,11 +19,11 @@ use crate::config::Limits;
 /// Bytes that a connection buffers: the headers of a request, and the part of an answer that is being written.
 const BUFFER: usize = 64 << 10;
 
-/// How long to wait when the system has no room for another connection.
+/// How long to wait when the system cannot accept another connection.
 const NO_ROOM: Duration = Duration::from_secs(1);
 
-/// Serves `router` on `listener` until `shutdown`; then takes nothing new and lets what runs finish within `farewell`.
-/// Tells whether it did.
+/// Serves `router` on `listener` until `shutdown`. Then it accepts nothing new and lets running requests finish within
+/// `farewell`. Returns whether they did.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -36,7 +36,7 @@ pub async fn serve(
         .header_read_timeout(limits.header_time)
         .max_buf_size(BUFFER)
         .half_close(false);
-    // Those that are left are cut off when this is dropped.
+    // The remaining connections are cut off when this is dropped.
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -87,7 +87,7 @@ async fn answer(
     router.oneshot(request).await
 }
 
-/// Whether one connection has failed, and not the listener.
+/// Whether the error concerns one connection, and not the listener.
 fn is_of_one(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! What the transports share: who a token speaks for, where a request comes from, and the state of this server's sockets.
+//! What the transports share: authentication, the client's address, and the state of this server's sockets.
 
 mod address;
 mod anonymous;
@@ -34,17 +34,17 @@ pub use origins::Origins;
 pub use params::Params;
 pub use seats::{Seat, Seats};
 
-/// Who a token speaks for. Implemented by accounts.
+/// Authenticates tokens. Implemented by accounts.
 pub trait Authenticator: Send + Sync + 'static {
     /// The bearer of an HTTP request. Errors: `TOKEN_INVALID`, `TOKEN_EXPIRED`, `BANNED`.
     fn bearer(&self, token: String) -> BoxFuture<'static, Result<Actor>>;
 
-    /// The token of a `connection_init` or a `ping`: an access token, or a subscription token, which is used up.
-    /// Errors as above.
+    /// The token of a `connection_init` or a `ping`: an access token, or a subscription token, which is used up. Errors
+    /// as for a bearer token.
     fn socket(&self, token: String) -> BoxFuture<'static, Result<SocketRight>>;
 
-    /// Whether the right of a socket still stands, read anew: the user with the present role, or the error that ends it.
-    /// `UNAVAILABLE` ends nothing: it only means that nobody can tell at the moment.
+    /// Checks the right of a socket again: the user with the current role, or the error that ends the right.
+    /// `UNAVAILABLE` ends nothing: it means that the check is impossible at the moment.
     fn again(&self, right: &SocketRight) -> BoxFuture<'static, Result<SignedIn>>;
 }
 
@@ -52,7 +52,7 @@ pub trait Authenticator: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug)]
 pub struct SocketRight {
     pub actor: SignedIn,
-    /// When the access token expires that opened the socket. None: it lives as long as the sign-in session.
+    /// When the access token that opened the socket expires. `None`: it lives as long as the sign-in session.
     pub expires: Option<Moment>,
 }
 
@@ -69,9 +69,9 @@ pub struct Shared {
     pub seats: Seats,
     /// Sockets without a sign-in, by address.
     pub anonymous: AnonymousSockets,
-    /// What answers hold that nobody has read yet.
+    /// The memory of unread responses.
     pub budget: Budget,
-    /// Every socket is a task here: who shuts down waits for them.
+    /// All sockets are tasks here. Shutdown waits for them.
     pub tasks: TaskTracker,
     /// Tells all sockets to close.
     pub shutdown: CancellationToken,
@@ -86,7 +86,7 @@ impl std::ops::Deref for Net {
 }
 
 impl Net {
-    /// Begins to listen for changed rights at once, in a task of `tasks` that ends with `shutdown`.
+    /// Listens for changed rights from now on, in a task of `tasks` that ends with `shutdown`.
     #[must_use]
     pub fn new(
         app: &App,

@@ -1,4 +1,4 @@
-//! Which web sites may act in the name of a browser's user.
+//! Which web sites may act on behalf of a browser's user.
 
 use std::sync::Arc;
 
@@ -20,15 +20,15 @@ impl Origins {
         Self(public.chain(others).collect())
     }
 
-    /// The configured ones, as browsers send them.
+    /// The configured origins, as browsers send them.
     pub fn values(&self) -> impl Iterator<Item = HeaderValue> {
         self.0
             .iter()
             .filter_map(|o| HeaderValue::from_str(&o.ascii_serialization()).ok())
     }
 
-    /// Whether a request with these headers comes from one of them, or from no web site at all (no `Origin`). The host's
-    /// own origin is that of `Host` under either scheme, since a proxy may have taken TLS off.
+    /// Whether a request with these headers comes from one of them, or from no web site at all (no `Origin`). The
+    /// host's own origin matches with either scheme, since a proxy may terminate TLS.
     #[must_use]
     pub fn admit(&self, headers: &HeaderMap) -> bool {
         let mut sent = headers.get_all(header::ORIGIN).iter();

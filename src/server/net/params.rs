@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 
 use crate::error::Sentence;
 
-/// What a client asks to run. Types are right; whether it makes sense is not known yet.
+/// What a client asks to run, checked for types only.
 #[derive(Debug, Default)]
 pub struct Params {
-    /// Absent only where a persisted document is named.
+    /// Absent only with a persisted query.
     pub query: Option<String>,
     pub operation_name: Option<String>,
     pub variables: Variables,
@@ -16,7 +16,7 @@ pub struct Params {
 }
 
 impl Params {
-    /// From the object that a client sent. Null is as good as absent; what we don't know is ignored.
+    /// Reads the object that a client sent. Null counts as absent; unknown fields are ignored.
     ///
     /// # Errors
     /// What is wrong, for the developer of the client.
@@ -60,7 +60,7 @@ impl Params {
             params.query = None;
         }
         if params.query.is_none() && !is_named {
-            return Err(wrong("A query is needed.", "쿼리가 필요합니다."));
+            return Err(wrong("A query is required.", "쿼리가 필요합니다."));
         }
         Ok(params)
     }

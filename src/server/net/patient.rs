@@ -1,4 +1,4 @@
-//! A connection whose client has to read.
+//! A connection that breaks when the client does not read.
 
 use std::{
     io,
@@ -13,31 +13,31 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// Bytes that a client has to take each time.
+/// The bytes that a client must read in each period.
 const SHARE: usize = 16 << 10;
 
-/// Bytes that the system takes ahead of what the client takes. By itself it takes megabytes, and a client that reads
-/// slowly would for long look like one that does not read.
+/// The bytes that the operating system buffers. Its default is megabytes, which would hide for a long time that a
+/// client does not read.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT: u32 = 128 << 10;
 
-/// A connection that breaks when its client, with something to read, takes less than 16 KiB of it within `patience`. Only
-/// the time counts during which nothing could be written.
+/// A connection that breaks when its client reads less than 16 KiB within `patience` while there is something to read.
+/// Only time during which nothing could be written counts.
 pub struct Patient {
     stream: TcpStream,
     patience: Duration,
-    /// How long writing has been held up since the last share was taken.
+    /// How long writing has been blocked since the last portion was read.
     waited: Duration,
-    /// Bytes that were taken since then.
+    /// The bytes that were read since then.
     taken: usize,
-    /// Since when writing is held up now, and when it has been for too long.
+    /// Since when writing is blocked, and when that becomes too long.
     held_up: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl Patient {
     /// `stream`, with this much patience.
     pub fn new(stream: TcpStream, patience: Duration) -> Self {
-        // Without any of these it works, not quite as well. Answers are written whole: to wait for more only delays them.
+        // These are optional. Responses are written whole, so waiting for more data only delays them.
         let _ = stream.set_nodelay(true);
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
@@ -54,7 +54,7 @@ impl Patient {
         if let Some((since, _)) = self.held_up.take() {
             self.waited += since.elapsed();
         } else if bytes == offered {
-            // Nothing is left waiting: the client keeps up.
+            // Nothing is waiting: the client keeps up.
             self.taken = SHARE;
         }
         self.taken += bytes;
@@ -71,7 +71,7 @@ impl Patient {
             .held_up
             .get_or_insert_with(|| (Instant::now(), Box::pin(sleep(left))));
         ready!(end.as_mut().poll(cx));
-        // What the system still holds for this client goes at once, too. It is closed in any case.
+        // Also discards what the system still buffers, since the connection is closed in any case.
         let _ = self.stream.set_zero_linger();
         Poll::Ready(io::Error::new(
             io::ErrorKind::TimedOut,
@@ -156,7 +156,7 @@ mod tests {
 
     const LARGE: usize = 32 << 20;
 
-    /// A client that takes little at a time, and the connection to it.
+    /// A client that reads little at a time, and the connection to it.
     async fn pair(patience: Duration) -> (TcpStream, Patient) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let socket = TcpSocket::new_v4().unwrap();

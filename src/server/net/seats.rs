@@ -1,4 +1,4 @@
-//! The sockets of each user on this server: how many there are, and whom to tell when rights change.
+//! The sockets of each user on this server: counted, and notified when the user's rights change.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -13,11 +13,11 @@ use crate::{
     ids::UserId,
 };
 
-/// All seats. Cheap to clone. One listener for all sockets: a message wakes those that it is about, not all.
+/// All seats. Cheap to clone. One listener serves all sockets, so that a message wakes only those of its user.
 #[derive(Clone, Default)]
 pub struct Seats(Arc<Mutex<HashMap<UserId, Vec<Arc<Notify>>>>>);
 
-/// The place of one socket, free again when dropped.
+/// The seat of one socket, which is free again when dropped.
 pub struct Seat {
     seats: Seats,
     user: UserId,
@@ -42,7 +42,7 @@ impl Seats {
         })
     }
 
-    /// Passes on what `listener` hears of changed rights, for ever.
+    /// Notifies sockets of what `listener` receives, forever.
     pub async fn listen(self, mut listener: Listener<UserId>) {
         loop {
             let heard = listener.next().await;
@@ -59,7 +59,7 @@ impl Seats {
 }
 
 impl Seat {
-    /// Waits for word that the user's rights may have changed. Word that comes while nobody waits is kept.
+    /// Waits for a notification that the user's rights may have changed. One that comes while nobody waits is kept.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }

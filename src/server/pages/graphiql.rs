@@ -1,5 +1,5 @@
-//! GraphiQL, from within the program: it asks nothing of other hosts and works offline. `web/graphiql/build.sh` makes the
-//! files anew; they are compressed once, there.
+//! GraphiQL, embedded in the program: it loads nothing from other hosts and works offline. `web/graphiql/build.sh`
+//! builds and compresses the files.
 
 use std::{
     io::Read,
@@ -50,7 +50,7 @@ const FILES: [File; 4] = [
     },
 ];
 
-/// A route for each file, under this Content-Security-Policy.
+/// A route for each file, with this Content-Security-Policy.
 pub fn routes<S: Clone + Send + Sync + 'static>(policy: HeaderValue) -> Router<S> {
     FILES.into_iter().fold(Router::new(), |router, file| {
         let path = file.path;
@@ -64,7 +64,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>(policy: HeaderValue) -> Router<S
 
 struct Served {
     gzip: Bytes,
-    /// Browsers ask each time whether they still have the right one: a new server may bring a new GraphiQL.
+    /// Browsers revalidate each time: a new server may have a new GraphiQL.
     headers: HeaderMap,
     etag: HeaderValue,
 }
@@ -73,7 +73,7 @@ impl Served {
     fn new(file: File, policy: HeaderValue) -> Self {
         let digest = Sha256::digest(file.gzip);
         let hex: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
-        // Weak: the same file goes out compressed and not.
+        // Weak, since the same file is sent both compressed and uncompressed.
         let etag = HeaderValue::try_from(format!("W/\"{hex}\""))
             .unwrap_or(HeaderValue::from_static("W/\"\""));
         let headers = HeaderMap::from_iter([
@@ -108,7 +108,7 @@ impl Served {
     }
 }
 
-/// A file that is inflated as the client takes it: whole, it is megabytes for each client that does not.
+/// Inflates a file while the client reads it. Inflated at once, it would take megabytes for each slow client.
 struct Inflating(GzDecoder<Reader<Bytes>>);
 
 /// Bytes that are inflated at a time.

@@ -1,4 +1,4 @@
-//! What is for people and for whoever watches the server: the landing page, GraphiQL, the schema's text, health.
+//! Pages for people and monitoring: the landing page, GraphiQL, the schema's text, health.
 
 mod graphiql;
 
@@ -16,7 +16,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-/// Pages load what this server serves and nothing else.
+/// Pages load nothing from other servers.
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; \
      object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -35,17 +35,17 @@ pub type ReadyCheck = Arc<dyn Fn() -> BoxFuture<'static, Vec<Backend>> + Send + 
 /// What the pages show.
 #[derive(Clone)]
 pub struct Pages {
-    /// The printed schema, unless it is not to be known.
+    /// The printed schema, unless introspection is off.
     pub sdl: Option<Bytes>,
     /// Whether GraphiQL is served.
     pub graphiql: bool,
     pub ready: ReadyCheck,
-    /// A server that stops is not ready.
+    /// During shutdown the server is not ready.
     pub shutdown: CancellationToken,
 }
 
-/// `/`, `/graphiql`, `/schema.graphql`, `/healthz`, `/readyz`, and 404 for what nobody serves: to be merged with the
-/// other routes, before the layers.
+/// `/`, `/graphiql`, `/schema.graphql`, `/healthz`, `/readyz`, and 404 for unknown paths. Merge it with the other
+/// routes before adding the layers.
 pub fn routes(pages: Pages) -> Router {
     let mut router = Router::new()
         .route("/", get(landing))
@@ -124,7 +124,7 @@ async fn method_not_allowed() -> Response {
     refusal(
         StatusCode::METHOD_NOT_ALLOWED,
         "BAD_REQUEST",
-        "This method is not taken here.",
+        "This method is not allowed here.",
     )
 }
 

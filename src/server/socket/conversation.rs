@@ -38,7 +38,7 @@ impl<E: Executor> Connection<E> {
                 }
                 Err(reason) => close(Close::bad_request(&reason)),
             },
-            Message::Binary(_) => close(Close::bad_request("Binary messages are not taken")),
+            Message::Binary(_) => close(Close::bad_request("Binary messages are not supported")),
             Message::Close(_) => ControlFlow::Break(End::Closed),
             // Pings are answered below us.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => ControlFlow::Continue(()),
