@@ -1,7 +1,8 @@
 //! madang (마당, the yard where a village meets): a community backend in one binary, behind one GraphQL schema.
 //!
-//! Imports only go down: `main` → `server`, `demo` → a feature's `graphql` → its `store` → its rules (`mod.rs`) → `context`,
-//! `loader`, `app`, `access` → the ports (`db`, `cache`, `bus`) → `config`, `error`, `ids`, `clock`. docs/ARCHITECTURE.md has the picture.
+//! Imports only go down. A module imports from its own floor and from the floors below it, and no imports form a circle. A
+//! `graphql.rs` may use the types and the store of every feature, but never another feature's `graphql.rs`. Each table has an
+//! owner. docs/ARCHITECTURE.md has the picture.
 
 pub mod demo;
 pub mod server;

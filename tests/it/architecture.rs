@@ -1,4 +1,6 @@
-//! The house rules: imports only go down, and never in a circle; each table has an owner.
+//! Imports only go down. A module imports from its own floor and from the floors below it, and no imports form a circle. A
+//! `graphql.rs` may use the types and the store of every feature, but never another feature's `graphql.rs`. Each table has an
+//! owner: only the owner's store writes to it, and only listed rooms may read it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -60,8 +62,8 @@ fn floor(module: &str) -> usize {
     })
 }
 
-/// Who owns each table, and which other rooms may read it. The owner's types and its store alone may name a table
-/// otherwise, and they alone write to it; but for the demo, which fills a database that nobody uses yet.
+/// Each table with its owner and the rooms that may read it. Other rooms must not name the table; only the owner's store
+/// writes to it. The demo is exempt, since it fills a database that nobody uses yet.
 const TABLES: [(&str, &str, &[&str]); 10] = [
     ("users", "accounts", &["access", "boards::store"]),
     ("sign_in_sessions", "accounts", &["access"]),

@@ -1,4 +1,4 @@
-//! Errors as they leave the house: in the caller's language, with a code, and without what is ours to know.
+//! Errors in responses: in the caller's language, with a code, and without internal details.
 
 use std::{any::Any, sync::Arc};
 
@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Language, short},
 };
 
-/// The answer to a request that never ran: `errors` alone. Its `data` is null, which transports leave out.
+/// The response to a request that was not executed: only `errors`. Its `data` is null, which transports leave out.
 #[must_use]
 pub fn refusal(errors: &[Error], client: &Client) -> Response {
     let errors = errors.iter().map(|error| {
@@ -24,7 +24,7 @@ pub fn refusal(errors: &[Error], client: &Client) -> Response {
     Response::from_errors(errors.collect())
 }
 
-/// `error` at a place of the answer. Faults of ours are logged here, where each passes once.
+/// `error` at a position of the response. Internal errors are logged here, exactly once.
 pub(super) fn wire(
     error: &Error,
     locations: Vec<Pos>,
@@ -56,16 +56,16 @@ pub(super) fn wire(
     }
 }
 
-/// An error of a resolver, or of async-graphql itself, as one of ours.
+/// Converts an error of a resolver, or of async-graphql itself.
 pub(super) fn ours(error: &ServerError) -> Error {
     if let Some(error) = error.source::<Error>() {
         return error.clone();
     }
-    // What a loader has found for several at once.
+    // An error of a loader, shared by several fields.
     if let Some(error) = error.source::<Arc<Error>>() {
         return Error::clone(error);
     }
-    // How async-graphql begins to say that an argument is not what its type parses.
+    // The beginnings of async-graphql's messages about arguments that cannot be parsed.
     let about_input = ["Failed to parse \"", "Expected input type \""];
     if error.source.is_none() && about_input.iter().any(|s| error.message.starts_with(s)) {
         let message = short(&error.message);
@@ -74,7 +74,7 @@ pub(super) fn ours(error: &ServerError) -> Error {
     Error::internal(error.message.clone())
 }
 
-/// What a panic said, as a fault of ours.
+/// Converts a panic into an internal error.
 pub(super) fn panicked(payload: &(dyn Any + Send)) -> Error {
     let said = payload
         .downcast_ref::<&str>()
@@ -84,8 +84,8 @@ pub(super) fn panicked(payload: &(dyn Any + Send)) -> Error {
     Error::internal(format!("panic: {said}"))
 }
 
-/// Turns what is not yet ours among the errors of `response`: those that never passed a field, such as the failure of a
-/// subscription to start. They come in the order of the document, whichever field was ready first.
+/// Converts the remaining errors of `response` that never passed a field, such as the failure of a subscription to
+/// start. Sorts all errors by their position in the document.
 pub(super) fn finish(mut response: Response, client: &Client) -> Response {
     for error in &mut response.errors {
         let is_finished = error

@@ -18,7 +18,7 @@ use async_graphql_value::Value;
 use super::{documents::ERRORS, limits::EXPANDED};
 use crate::error::{Error, short};
 
-/// A field that is to be answered, merged from all its occurrences.
+/// A field of the response, merged from all its occurrences.
 pub(super) struct Collected<'a> {
     /// Its first occurrence: all have the same name and arguments.
     pub field: &'a Positioned<Field>,
@@ -29,11 +29,11 @@ pub(super) struct Collected<'a> {
 
 /// What is selected of a field's value.
 pub(super) enum Below<'a> {
-    /// Nothing: it is a scalar or an enum.
+    /// Nothing, since it is a scalar or an enum.
     Leaf,
     /// An object of this type.
     Object(&'a str, Vec<Collected<'a>>),
-    /// For each object type that it may turn out to be.
+    /// For each possible object type.
     Abstract(Vec<(&'a str, Vec<Collected<'a>>)>),
 }
 
@@ -46,19 +46,19 @@ pub(super) enum Conditions<'a> {
     Given(&'a HashSet<&'a str>),
 }
 
-/// Collects from a document that is valid except that its fields may not merge.
+/// Collects the fields of a document that is valid, except that its fields may not be mergeable.
 pub(super) struct Collector<'a> {
     registry: &'a Registry,
     document: &'a ExecutableDocument,
     conditions: Conditions<'a>,
-    /// Selections looked at. The work and the result are bounded by the same number.
+    /// The number of visited selections, which bounds both the work and the result.
     visited: usize,
     /// Fields that cannot be merged.
     pub conflicts: Vec<Error>,
     conflicting: HashSet<(Pos, Pos)>,
 }
 
-/// Occurrences of fields by response key, in the order of their first one.
+/// Occurrences of fields by response key, ordered by first occurrence.
 type Groups<'a> = IndexMap<&'a Name, Vec<&'a Positioned<Field>>>;
 
 impl<'a> Collector<'a> {
@@ -77,10 +77,10 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// What `sets` together select of an object of type `object`.
+    /// The fields that `sets` together select on an object of type `object`.
     ///
     /// # Errors
-    /// `LIMIT_EXCEEDED` for what is too large once it is expanded.
+    /// `LIMIT_EXCEEDED` if the expanded selection is too large.
     pub(super) fn object(
         &mut self,
         sets: &[&'a SelectionSet],
@@ -215,8 +215,8 @@ impl<'a> Collector<'a> {
         Ok(collected)
     }
 
-    /// Notes where fields of the same response key, on objects of different types, give values of different shapes: no
-    /// client could read such an answer.
+    /// Notes fields with the same response key that, on objects of different types, have values of different shapes: no
+    /// client could read such a response.
     fn same_shapes(&mut self, fields: Vec<&Collected<'a>>) {
         let mut groups: IndexMap<&Name, Vec<&Collected<'a>>> = IndexMap::new();
         for field in fields {
@@ -240,7 +240,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Type of a field as far as the form of the answer depends on it: composite types are all alike.
+    /// The part of a field's type that determines the form of the response. All composite types are alike.
     fn shape(&self, collected: &Collected<'a>) -> (&'a str, &'a str, &'a str) {
         let ty = collected.definition.map_or("String!", |d| d.ty.as_str());
         let is_letter = |c: char| c != '[' && c != ']' && c != '!';
@@ -260,7 +260,7 @@ impl<'a> Collector<'a> {
     }
 
     fn conflict(&mut self, key: &Name, difference: &str, one: Pos, other: Pos) {
-        // The same two places are met once for each type that they apply to.
+        // The same two positions are visited once for each type that they apply to.
         if self.conflicts.len() < ERRORS && self.conflicting.insert((one, other)) {
             let key = short(key);
             self.conflicts.push(Error::Validation {
@@ -286,7 +286,7 @@ impl<'a> Below<'a> {
     }
 }
 
-/// Of `@include` and `@skip`: what the condition must be for the selection to count, and the condition.
+/// For `@include` and `@skip`: the value that the condition must have for the selection to count, and the condition.
 pub(super) fn condition(directive: &Positioned<Directive>) -> Option<(bool, &Value)> {
     let counts_if = match directive.node.name.node.as_str() {
         "include" => true,

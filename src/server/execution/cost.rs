@@ -1,5 +1,5 @@
-//! How many objects an operation may ask for. What the schema says is settled once for each document; the sizes of pages
-//! and lists of ids come from the variables of each request.
+//! How many objects an operation may ask for. The structure is computed once for each document; the sizes of pages and
+//! id lists come from the variables of each request.
 
 use async_graphql::{Variables, registry::MetaTypeName};
 use async_graphql_value::{ConstValue, Value};
@@ -10,19 +10,19 @@ use crate::{config::Limits, error::Error};
 /// The page of a connection that names neither `first` nor `last`.
 const DEFAULT_PAGE: u64 = 20;
 
-/// A field that answers with objects. Fields that do not cost nothing, and are left out.
+/// A field that returns objects. Other fields cost nothing and are left out.
 pub(super) struct Cost {
     count: Count,
-    /// By the type that the object may turn out to be: the dearest counts.
+    /// One for each possible object type. The most expensive one counts.
     alternatives: Vec<Vec<Cost>>,
 }
 
-/// How many objects a field answers with, or how many times a page has what is under it.
+/// How many objects a field returns, or how often a page multiplies what is below it.
 enum Count {
     One,
     /// A list as long as one of its arguments.
     Ids(Value),
-    /// A list of which only the bound is known; `None` for that of lists of ids.
+    /// A list of which only the bound is known. `None` means the bound of id lists.
     List(Option<u64>),
     /// A connection.
     Page {
@@ -31,7 +31,7 @@ enum Count {
     },
 }
 
-/// Costs of `fields`. Introspection is free: it has bounds of its own.
+/// The costs of `fields`. Introspection is free, since it has its own limits.
 pub(super) fn of(fields: &[Collected<'_>], under_connection: bool) -> Vec<Cost> {
     fields
         .iter()
@@ -75,7 +75,7 @@ pub(super) fn of(fields: &[Collected<'_>], under_connection: bool) -> Vec<Cost> 
         .collect()
 }
 
-/// What `@listSize(assumedSize: …)` on the field's definition says, which is how cost directives of others put it.
+/// The value of `@listSize(assumedSize: …)` in the field's definition, as in other cost directives.
 fn assumed_size(definition: &async_graphql::registry::MetaField) -> Option<u64> {
     let directive = definition
         .directive_invocations
@@ -88,7 +88,8 @@ fn assumed_size(definition: &async_graphql::registry::MetaField) -> Option<u64> 
 }
 
 /// # Errors
-/// `LIMIT_EXCEEDED` for what asks for too many objects, unless a page is out of range: its resolver tells that better.
+/// `LIMIT_EXCEEDED` if too many objects are requested, unless a page is out of range, which its resolver reports
+/// better.
 pub(super) fn check(costs: &[Cost], variables: &Variables, limits: &Limits) -> Result<(), Error> {
     let mut sum = Sum {
         variables,
@@ -144,7 +145,7 @@ impl Sum<'_> {
         }
     }
 
-    /// The size that a page asks for, clamped to what it can be; `None` for null and absent variables.
+    /// The requested page size, clamped to the allowed range. `None` for null and absent variables.
     fn size(&mut self, value: &Value) -> Option<u64> {
         let size = match value {
             Value::Number(size) => size.as_i64(),

@@ -1,5 +1,5 @@
-//! Documents that have been read before. Reading one (parsing, validation, normalisation) costs far more than looking it
-//! up, and clients send the same few over and over.
+//! Caches documents. Reading one (parsing, validation, normalisation) costs far more than a lookup, and clients send
+//! the same few over and over.
 
 use std::{
     collections::HashSet,
@@ -32,16 +32,16 @@ use crate::{
     error::{Error, Rule, short},
 };
 
-/// Bytes that each of the two caches may take, roughly.
+/// The approximate size of each of the two caches, in bytes.
 const CACHED: u64 = 16 << 20;
-/// Bytes that a selection takes as a document, roughly.
+/// The approximate size of a cached selection, in bytes.
 const SELECTION: usize = 600;
-/// Errors that one answer tells: a text of the size of a request could break thousands of rules.
+/// The most errors in one response: a request could break thousands of rules.
 pub(super) const ERRORS: usize = 100;
 
 /// A document that is valid and within the limits.
 pub(super) struct Document {
-    /// Of this process, instead of the text in the keys of its operations.
+    /// Unique in this process. It replaces the text in the keys of operations.
     id: u64,
     executable: ExecutableDocument,
     operations: Vec<Entry>,
@@ -56,7 +56,7 @@ struct Entry {
     never_null: NeverNull,
 }
 
-/// An operation whose conditions are decided: its selections are merged and its fragments gone.
+/// An operation with decided conditions, merged selections and no fragments.
 pub(super) struct Operation {
     pub definition: Positioned<OperationDefinition>,
     /// Names of the root's fields, without aliases.
@@ -71,7 +71,7 @@ pub(super) struct Documents {
     limits: Limits,
     introspection: bool,
     ids: AtomicU64,
-    /// By their very text: equal hashes never make two texts one.
+    /// By their full text, so that no hash collision can confuse two of them.
     read: Cache<Arc<str>, Arc<Document>>,
     /// By document, index of the operation in it, and which condition variables are true.
     decided: Cache<(u64, usize, Vec<bool>), Arc<Operation>>,
@@ -85,7 +85,7 @@ impl Documents {
             ids: AtomicU64::new(0),
             read: Cache::builder()
                 .max_capacity(CACHED)
-                // Every few bytes of text may be a selection, kept twice.
+                // Every few bytes of text may be a selection, which is stored twice.
                 .weigher(|text: &Arc<str>, _| weight(text.len() / 4))
                 .build(),
             decided: Cache::builder()
@@ -95,7 +95,7 @@ impl Documents {
         }
     }
 
-    /// Whether the document was read before, and is still kept.
+    /// Whether the document is cached.
     pub(super) fn knows(&self, text: &str) -> bool {
         self.read.contains_key(text)
     }
@@ -103,7 +103,7 @@ impl Documents {
     /// The document that `text` is.
     ///
     /// # Errors
-    /// All that is wrong with it.
+    /// All errors in it.
     pub(super) fn read(
         &self,
         registry: &Registry,
@@ -151,7 +151,8 @@ impl Documents {
     /// The operation with this `index` of `document`, with its conditions decided by `variables`.
     ///
     /// # Errors
-    /// `FORBIDDEN` for introspection that is off; `BAD_REQUEST` for a condition that is null; `INVALID` for null in input fields that have a default.
+    /// `FORBIDDEN` for introspection when it is off; `BAD_REQUEST` for a condition that is null; `INVALID` for null in
+    /// input fields that have a default.
     pub(super) fn decide(
         &self,
         registry: &Registry,
@@ -241,7 +242,7 @@ fn weight(selections: usize) -> u32 {
     u32::try_from((selections + 2) * SELECTION).unwrap_or(u32::MAX)
 }
 
-/// Name of the type at the root of an operation; validation has made sure that it is there.
+/// The name of the root type of an operation, which validation has checked.
 fn root(registry: &Registry, ty: OperationType) -> Option<&str> {
     match ty {
         OperationType::Query => Some(registry.query_type.as_str()),
@@ -250,7 +251,8 @@ fn root(registry: &Registry, ty: OperationType) -> Option<&str> {
     }
 }
 
-/// Fields of `document` that cannot be merged, and subscriptions to several fields. Only for what is valid otherwise.
+/// Finds fields of `document` that cannot be merged, and subscriptions to several fields. The document must be valid
+/// otherwise.
 fn unmergeable(registry: &Registry, document: &ExecutableDocument) -> Result<Vec<Error>, Error> {
     let mut collector = Collector::new(registry, document, Conditions::Any);
     let mut broken = Vec::new();
@@ -312,7 +314,7 @@ fn normalise(
     })
 }
 
-/// Notes the guarded fields below `fields`. Those at the root are looked at in any case.
+/// Notes the guarded fields below `fields`. Root fields are checked in any case.
 fn note_guarded(fields: &[Collected<'_>], guarded: &mut Guarded) {
     let mut note = |parent: &str, fields: &[Collected<'_>]| {
         for field in fields {
@@ -348,7 +350,7 @@ fn count(set: &SelectionSet) -> usize {
         .sum()
 }
 
-/// Variables that `@skip` and `@include` read in `operation` and the fragments that it reaches, in order of their names.
+/// The variables in `@skip` and `@include` in `operation` and the fragments that it reaches, ordered by name.
 fn conditions(document: &ExecutableDocument, operation: &OperationDefinition) -> Vec<Name> {
     let mut names = HashSet::new();
     let mut spread = HashSet::new();

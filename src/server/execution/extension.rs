@@ -1,8 +1,8 @@
-//! Execution as the specification has it (6.4.4), where async-graphql's falls short: a nullable field that fails is null
+//! Makes execution follow the specification (6.4.4) where async-graphql does not: a nullable field that fails is null
 //! beside its error, its siblings stay, the next mutation runs, and the path of an error is complete.
 //!
-//! Each failure is told once, by the innermost field or list item that it passes, which alone knows the whole path. On
-//! its way up to the nearest nullable place goes only the mark [`Told`].
+//! Each error is reported once, by the innermost field or list item that it passes, which alone knows the whole path.
+//! From there up to the nearest nullable position, only the mark [`Told`] is passed on.
 
 use std::{
     any::Any, collections::BTreeSet, mem, panic::AssertUnwindSafe, sync::Arc, time::Duration,
@@ -44,9 +44,9 @@ impl ExtensionFactory for Execution {
     }
 }
 
-/// What the engine asks a schema to do, found in the data of its request.
+/// What the engine asks a schema to do, passed in the data of its request.
 pub(super) enum Task {
-    /// Hand out the schema's types: an executor does not show them otherwise. Nothing runs.
+    /// Return the schema's types, which an executor does not expose otherwise. Nothing is executed.
     Show(Arc<RwLock<Option<SchemaEnv>>>),
     Run(Run),
 }
@@ -56,14 +56,14 @@ pub(super) struct Run {
     pub operation: Arc<Operation>,
     pub caller: Arc<Caller>,
     pub rights: Arc<dyn Rights>,
-    /// How long it may take; of a subscription, each event.
+    /// How long it may take, or each event of a subscription.
     pub time: Duration,
 }
 
-/// The source of an error that has been told where it arose.
+/// Marks an error that has been reported already.
 struct Told;
 
-/// What fields have found since the last answer. There is one for each request or subscription.
+/// What fields have reported since the last response. One for each request or subscription.
 #[derive(Default)]
 struct Running {
     found: Mutex<Found>,
@@ -73,16 +73,16 @@ struct Running {
 struct Found {
     errors: Vec<ServerError>,
     withheld: BTreeSet<String>,
-    /// Whether it was told that the answer is too large.
+    /// Whether it has been reported that the response is too large.
     is_over: bool,
 }
 
-/// Where a field or list item stands.
+/// The position of a field or list item.
 struct Place<'a> {
     node: &'a QueryPathNode<'a>,
     pos: async_graphql::Pos,
     is_nullable: bool,
-    /// As in "User.email"; of an item there is none.
+    /// As in "User.email". List items have none.
     coordinate: Option<(&'a str, &'a str)>,
 }
 
@@ -92,8 +92,8 @@ impl<'a> Place<'a> {
         Self {
             node: info.path_node,
             pos: info.field.response_key().pos,
-            // async-graphql names the type of an item wrongly. But a nullable item (an Option) catches what is below it
-            // itself, so an error that gets here comes from one that is not.
+            // async-graphql reports a wrong type for items. But a nullable item (an Option) catches errors below it
+            // itself, so an error that gets here comes from a non-null item.
             is_nullable: !is_item && !info.return_type.ends_with('!'),
             coordinate: (!is_item).then_some((info.parent_type, info.name)),
         }
@@ -113,7 +113,7 @@ impl<'a> Place<'a> {
 }
 
 impl Running {
-    /// Null where null may stand, else the mark that makes the place above null.
+    /// Null if the position is nullable; otherwise the mark that makes its parent null.
     fn nothing(place: &Place<'_>) -> ServerResult<Option<Value>> {
         if place.is_nullable {
             return Ok(Some(Value::Null));
@@ -123,7 +123,7 @@ impl Running {
         Err(told)
     }
 
-    /// Tells `error`, or notes that the field is withheld.
+    /// Reports `error`, or notes that the field is withheld.
     fn tell(&self, error: &Error, place: &Place<'_>, client: Option<&Client>) {
         if let (Error::Withheld, true, Some((parent, name))) =
             (error, place.is_nullable, place.coordinate)
@@ -155,7 +155,7 @@ impl Running {
             Ok(Err(error)) => ours(&error),
             Err(panic) => panicked(panic.as_ref()),
         };
-        // What comes to nothing since the answer is too large is told once, not once a row.
+        // If the response is too large, that is reported once, not for each row.
         let is_over = size.is_some_and(AnswerSize::is_over) || budget::is_over(&error);
         if !(is_over && mem::replace(&mut self.found.lock().is_over, true)) {
             self.tell(&error, place, client);
@@ -173,7 +173,7 @@ fn run<'a>(ctx: &ExtensionContext<'a>) -> Option<&'a Run> {
 
 #[async_graphql::async_trait::async_trait]
 impl Extension for Running {
-    /// Hands over the document that the engine has made.
+    /// Passes on the document that the engine has prepared.
     async fn parse_query(
         &self,
         ctx: &ExtensionContext<'_>,
@@ -198,7 +198,7 @@ impl Extension for Running {
         }
     }
 
-    /// What the engine runs has been validated as it was sent.
+    /// The engine has validated the document already.
     async fn validation(
         &self,
         ctx: &ExtensionContext<'_>,
@@ -236,7 +236,7 @@ impl Extension for Running {
             None => Some(answer.await),
         };
         let found = mem::take(&mut *self.found.lock());
-        // The next event of a subscription is another answer; whoever sends this one holds its bytes from here.
+        // The next event of a subscription is another response. Whoever sends this one holds its bytes from here on.
         let is_over = size.is_some_and(AnswerSize::is_over);
         if let Some(size) = size {
             size.begin();

@@ -1,4 +1,4 @@
-//! Who may: what `@auth` in the schema's definitions requires is enforced here, before anything of a field runs.
+//! Enforces `@auth`: what the schema's definitions require is checked here, before a field is resolved.
 
 use async_graphql::{SchemaEnv, ServerResult, Value, extensions::ResolveInfo};
 
@@ -8,18 +8,18 @@ use crate::{
     error::{Error, Result},
 };
 
-/// What has to hold for one field to show its value.
+/// The requirement for using a field.
 #[derive(Clone, Copy)]
 pub(super) enum Requirement {
     None,
-    /// Of a field at the root: a caller who may not use it gets an error.
+    /// For a root field: callers without access get an error.
     Root(Access),
-    /// Of a field of a type: it is withheld from a caller who may not see it.
+    /// For a field of a type: it is withheld from callers without access.
     Guarded(Access),
 }
 
 impl Requirement {
-    /// What the definition of a field requires.
+    /// The requirement in the definition of a field.
     pub(super) fn of(schema: &SchemaEnv, run: Option<&Run>, info: &ResolveInfo<'_>) -> Self {
         let access = || Access::of_field(&schema.registry, info.parent_type, info.name);
         if info.path_node.parent.is_none() {
@@ -31,14 +31,15 @@ impl Requirement {
         }
     }
 
-    /// Whether the caller may go on. Whose an object is, only its resolver knows: see [`Requirement::shown`].
+    /// Checks the requirement as far as it does not depend on the object. Who owns the object is checked by the field's
+    /// guard: see [`Requirement::shown`].
     ///
     /// # Errors
     /// `UNAUTHENTICATED` or `FORBIDDEN` at the root; [`Error::Withheld`] elsewhere.
     pub(super) fn check(self, run: Option<&Run>) -> Result<()> {
         let permits = |access| match run {
             Some(run) => run.rights.permits(&run.caller, access),
-            // Nobody is known to call.
+            // There is no caller.
             None => Err(Error::Unauthenticated),
         };
         match self {
@@ -48,8 +49,8 @@ impl Requirement {
         }
     }
 
-    /// What `resolving` comes to. A field that is for the owner of its object comes to a fault unless its resolver has
-    /// asked who that is.
+    /// Resolves the field. A field for the owner of its object is an internal error unless a guard has checked who that
+    /// is.
     pub(super) async fn shown(
         self,
         resolving: impl Future<Output = ServerResult<Option<Value>>>,

@@ -1,5 +1,5 @@
-//! The lexical tokens of a document: counted before it is parsed, since the parser recurses and allocates, and looked at
-//! for what the parser drops.
+//! The lexical tokens of a document: counted before parsing, since the parser recurses and allocates, and checked for
+//! what the parser drops.
 
 use std::collections::HashSet;
 
@@ -7,8 +7,8 @@ use async_graphql::Pos;
 
 use crate::error::Error;
 
-/// Brackets within brackets that the parser is handed. Its own limit of 64 holds for selection sets only, and comes after
-/// its grammar has recursed.
+/// The deepest nesting of brackets that is passed to the parser. The parser's own limit of 64 applies to selection sets
+/// only, after its grammar has recursed.
 const NESTING: usize = 80;
 
 /// # Errors
@@ -32,12 +32,12 @@ pub(super) fn check(source: &str, limit: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Fields that an input object in a document that parses names twice, with the places of the second ones, at most `most`:
-/// the parser keeps the last one without a word.
+/// Duplicate fields of input objects, with the positions of the second ones, at most `most`. The document must be
+/// parseable. The parser silently keeps the last one.
 pub(super) fn repeated_fields(source: &str, most: usize) -> Vec<(&str, Pos)> {
     let mut repeated = Vec::new();
     let mut positions = Positions::of(source);
-    // Open brackets of arguments, and the names so far in those of objects. Other braces are selections.
+    // Open brackets of arguments, with the names so far for those of objects. Other braces are selections.
     let mut open: Vec<Option<HashSet<&str>>> = Vec::new();
     let mut previous = "";
     for token in tokens(source) {
@@ -65,10 +65,10 @@ pub(super) fn repeated_fields(source: &str, most: usize) -> Vec<(&str, Pos)> {
     repeated
 }
 
-/// Finds lines and columns in one pass: each place is looked for from the one before.
+/// Finds lines and columns in one pass: each position is searched from the one before.
 struct Positions<'a> {
     source: &'a str,
-    /// Bytes that have been counted.
+    /// The number of bytes that have been counted.
     counted: usize,
     at: Pos,
 }
@@ -82,7 +82,7 @@ impl<'a> Positions<'a> {
         }
     }
 
-    /// The place of `part`, a slice of the source that does not begin before the part that was found last.
+    /// The position of `part`, a slice of the source that does not begin before the part found last.
     fn find(&mut self, part: &str) -> Pos {
         let start = part.as_ptr() as usize - self.source.as_ptr() as usize;
         for c in self.source[self.counted..start].chars() {
@@ -127,7 +127,7 @@ fn exceeded(what: &'static str, limit: usize) -> Error {
     }
 }
 
-/// Bytes of the token that `rest` begins with. A character that begins none is the parser's to refuse.
+/// The length of the token that `rest` begins with. Invalid characters are left to the parser.
 fn token(rest: &[u8]) -> usize {
     match rest[0] {
         b'"' => string(rest),
@@ -151,7 +151,7 @@ fn until(rest: &[u8], end: impl Fn(u8) -> bool) -> usize {
     rest.iter().position(|&b| end(b)).unwrap_or(rest.len())
 }
 
-/// Bytes of a string, quotes included; an unterminated one ends with its line, a block with the text.
+/// The length of a string, with quotes. An unterminated string ends with its line, a block string with the text.
 fn string(rest: &[u8]) -> usize {
     let block = rest.starts_with(b"\"\"\"");
     let mut at = if block { 3 } else { 1 };
@@ -170,7 +170,7 @@ fn string(rest: &[u8]) -> usize {
             match here[0] {
                 b'"' => return at + 1,
                 b'\n' | b'\r' => return at,
-                // What is escaped is ASCII, or no string at all.
+                // Escaped characters are ASCII; otherwise it is not a string.
                 b'\\' if here.get(1).is_some_and(u8::is_ascii) => at += 2,
                 _ => at += 1,
             }

@@ -1,5 +1,5 @@
-//! Limits on the shape of a document, with fragments expanded, before anything else is done with it. No types are needed:
-//! each definition is measured once, so that a document of fragments within fragments costs no more than its text.
+//! Limits on the shape of a document, with fragments expanded, checked before anything else. No types are needed: each
+//! definition is measured once, so that nested fragments cost no more than the document's length.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,19 +12,20 @@ use crate::{config::Limits, error::Error};
 
 /// Selections of a document once its fragments are expanded.
 pub(super) const EXPANDED: usize = 10_000;
-/// Levels of fields, fragments and inline fragments together: what the recursions over a document rely on.
+/// The most levels of fields, fragments and inline fragments together, which recursive functions over a document rely
+/// on.
 const NESTING: usize = 100;
-/// Levels under `__schema` and `__type`. The standard introspection query has 15.
+/// The most levels under `__schema` and `__type`. The standard introspection query has 15.
 const INTROSPECTION_DEPTH: usize = 20;
-/// Lists within lists of the schema's own description: each level multiplies the answer by the size of the schema.
+/// The most nested lists in introspection: each level multiplies the response by the size of the schema.
 const INTROSPECTION_LISTS: usize = 2;
 
-/// What a selection set amounts to with its fragments expanded.
+/// The size of a selection set with its fragments expanded.
 #[derive(Clone, Copy, Default)]
 struct Measure {
     depth: usize,
     introspection_depth: usize,
-    /// Nested lists of fields, interfaces and so on; of interest under introspection only.
+    /// Nested lists of fields, interfaces and so on. Only used for introspection.
     lists: usize,
     introspection_lists: usize,
     nesting: usize,
@@ -34,7 +35,7 @@ struct Measure {
 }
 
 impl Measure {
-    /// This beside `other`, in one selection set.
+    /// The size of both in one selection set.
     fn beside(self, other: Self) -> Self {
         Self {
             depth: self.depth.max(other.depth),
@@ -49,7 +50,7 @@ impl Measure {
     }
 }
 
-/// `LIMIT_EXCEEDED` for each limit that `document` crosses, whose fragments may be undefined or run in circles.
+/// `LIMIT_EXCEEDED` for each limit that `document` exceeds. Its fragments may be undefined or circular.
 pub(super) fn exceeded(document: &ExecutableDocument, limits: &Limits) -> Vec<Error> {
     let mut ruler = Ruler {
         document,
@@ -107,12 +108,12 @@ pub(super) fn exceeded(document: &ExecutableDocument, limits: &Limits) -> Vec<Er
 
 struct Ruler<'a> {
     document: &'a ExecutableDocument,
-    /// `None` while it is being measured: a fragment that is met again then runs in a circle, which validation reports.
+    /// `None` while being measured: a fragment that is reached again is circular, which validation reports.
     fragments: HashMap<&'a str, Option<Measure>>,
 }
 
 impl<'a> Ruler<'a> {
-    /// `level` levels lie above the set.
+    /// The set is `level` levels deep.
     fn set(&mut self, set: &'a SelectionSet, level: usize) -> Measure {
         if level > NESTING {
             return Measure {
@@ -180,7 +181,7 @@ impl<'a> Ruler<'a> {
     }
 }
 
-/// Response keys of an operation's root: fields that merge count once.
+/// The response keys of an operation's root. Merged fields count once.
 fn root_keys(document: &ExecutableDocument, operation: &OperationDefinition) -> usize {
     let mut keys = HashSet::new();
     let mut seen = HashSet::new();

@@ -1,7 +1,7 @@
-//! From what a client sent to an answer: documents are read, validated, held to the limits and normalised before
-//! anything runs; then async-graphql runs them, with [`Execution`] seeing to it that failures end where they should.
+//! The engine, from a request to a response: documents are parsed, validated, checked against the limits and normalised
+//! before anything runs. Then async-graphql executes them, and [`Execution`] makes errors end where they should.
 //!
-//! Nothing here knows a transport, a feature or a type of the schema.
+//! This room knows no transport, no feature and no type of the schema.
 
 mod answer;
 mod collect;
@@ -51,22 +51,22 @@ use crate::{
 
 pub use self::{answer::refusal, extension::Execution};
 
-/// What a transport has read from a client.
+/// A request as a transport has read it.
 pub struct RawRequest {
     pub query: String,
     pub operation_name: Option<String>,
     pub variables: Variables,
     pub uploads: Vec<UploadValue>,
-    /// What the answer is held by while it is made.
+    /// The budget account of the response.
     pub account: Account,
-    /// Bytes that the client sent, uploads apart.
+    /// The size of the request in bytes, without uploads.
     pub size: usize,
 }
 
-/// Requests of more bytes are prepared on threads of their own: below, it takes less than a millisecond.
+/// Larger requests are prepared on separate threads. Smaller ones take less than a millisecond.
 const SMALL: usize = 16 << 10;
 
-/// A document that is parsed, valid, within the limits, normalised, with its variables coerced: ready to run.
+/// A request that is ready to run: parsed, valid, within the limits, normalised, with coerced variables.
 pub struct Prepared {
     pub kind: OperationType,
     /// Names of the root's fields in the schema (not aliases), after `@skip` and `@include`.
@@ -75,7 +75,7 @@ pub struct Prepared {
     variables: Variables,
     uploads: Vec<UploadValue>,
     account: Account,
-    /// When the time of the request is over, unless it is a subscription.
+    /// The deadline of the request, unless it is a subscription.
     deadline: Instant,
 }
 
@@ -87,8 +87,8 @@ pub trait Rights: Send + Sync {
     /// `UNAUTHENTICATED` or `FORBIDDEN`.
     fn permits(&self, caller: &Caller, access: Access) -> Result<()>;
 
-    /// Reads them anew, before each root field of a mutation: a right may end between two of them. An error becomes that of the
-    /// field, which then does not run.
+    /// Reads the caller's rights again before each root field of a mutation, since a right may end between two of them.
+    /// An error becomes that of the field, which does not run.
     fn refresh<'a>(&'a self, caller: &'a Caller, field: &'a str) -> BoxFuture<'a, Result<()>>;
 }
 
@@ -106,7 +106,7 @@ struct Shared {
     /// The schema's types, once the executor has shown them.
     types: Arc<RwLock<Option<SchemaEnv>>>,
     cpu: Cpu,
-    /// Puts into a request what resolvers find in their context.
+    /// Adds to a request what resolvers find in their context.
     equip: Box<dyn Fn(Request) -> Request + Send + Sync>,
 }
 
@@ -152,16 +152,16 @@ impl<E: Executor> Engine<E> {
         }
     }
 
-    /// Makes a request ready to run, within the time that it has.
+    /// Prepares a request, within its time limit.
     ///
     /// # Errors
-    /// What keeps it from running, at most 100 errors; for the same text always before its variables are looked at.
+    /// Why it cannot run, at most 100 errors. Errors of the document come before those of its variables.
     pub async fn prepare(&self, request: RawRequest) -> Result<Prepared, Vec<Error>> {
         let one = |error| vec![error];
         let deadline = Instant::now() + self.shared.limits.request_time;
         let schema = self.schema().await.map_err(one)?;
         let (text, size) = (&request.query, request.size.max(request.query.len()));
-        // What was read before costs no more than its variables.
+        // For a cached document, only the variables cost time.
         let is_small =
             size <= SMALL || size - text.len() <= SMALL && self.shared.documents.knows(text);
         if is_small {
@@ -195,7 +195,7 @@ impl<E: Executor> Engine<E> {
         settle(answer, &caller.client)
     }
 
-    /// Why the caller may not subscribe, with the place of the field.
+    /// The response to a caller who may not subscribe.
     fn unsubscribable(&self, prepared: &Prepared, caller: &Caller) -> Option<Response> {
         let types = self.shared.types.read();
         let registry = &types.as_ref()?.registry;
@@ -213,8 +213,8 @@ impl<E: Executor> Engine<E> {
         Some(Response::from_errors(vec![error]))
     }
 
-    /// Runs a subscription; of a query or a mutation, the stream is its one answer. What cannot start is a stream of one
-    /// answer with its errors.
+    /// Runs a subscription. For a query or a mutation, the stream is its single response. If it cannot start, the
+    /// stream is a single response with errors.
     pub fn stream(&self, prepared: Prepared, caller: Arc<Caller>) -> BoxStream<'static, Response> {
         if prepared.kind != OperationType::Subscription {
             let engine = self.clone();
@@ -272,7 +272,7 @@ impl<E: Executor> Engine<E> {
 }
 
 impl Shared {
-    /// [`Engine::prepare`], on the thread that calls.
+    /// [`Engine::prepare`], on the calling thread.
     fn prepare(
         &self,
         schema: &SchemaEnv,
@@ -312,7 +312,7 @@ impl Shared {
     }
 }
 
-/// The answer, also of what panicked outside of any field.
+/// The response, also after a panic outside of any field.
 fn settle(answer: std::thread::Result<Response>, client: &Client) -> Response {
     match answer {
         Ok(response) => answer::finish(response, client),

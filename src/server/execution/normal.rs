@@ -1,4 +1,4 @@
-//! What was collected, written as a document again: one that async-graphql's executor answers as the specification asks.
+//! Turns collected fields into a document again, which async-graphql's executor answers as the specification requires.
 
 use async_graphql::{
     Name, Positioned,

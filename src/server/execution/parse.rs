@@ -1,4 +1,4 @@
-//! From text to a document, with the parser's complaints told as ours.
+//! Parses a document, and converts the parser's errors.
 
 use async_graphql::parser::{self, parse_query, types::ExecutableDocument};
 
@@ -6,7 +6,7 @@ use super::lexer;
 use crate::error::{Error, short};
 
 /// # Errors
-/// `LIMIT_EXCEEDED` before parsing, `GRAPHQL_PARSE_FAILED` for what is not GraphQL, `GRAPHQL_VALIDATION_FAILED` for names
+/// `LIMIT_EXCEEDED` before parsing, `GRAPHQL_PARSE_FAILED` for invalid syntax, `GRAPHQL_VALIDATION_FAILED` for names
 /// that are defined twice.
 pub(super) fn parse(source: &str, tokens: usize) -> Result<ExecutableDocument, Error> {
     lexer::check(source, tokens)?;
@@ -17,7 +17,7 @@ pub(super) fn parse(source: &str, tokens: usize) -> Result<ExecutableDocument, E
                 what: "nested selections",
                 limit: 64,
             },
-            // The parser finds these because it builds maps; in GraphQL they are matters of validation.
+            // The parser reports these because it builds maps. In GraphQL they are validation errors.
             parser::Error::MultipleOperations { .. } => Error::Validation {
                 message: "An anonymous operation must be the only one of its document.".to_owned(),
                 locations,
@@ -48,7 +48,7 @@ pub(super) fn parse(source: &str, tokens: usize) -> Result<ExecutableDocument, E
     })
 }
 
-/// The parser draws the place beneath its message; only what it expected is of use to a program.
+/// The parser draws the position below its message. Only what it expected is useful to a program.
 fn sentence(drawing: &str) -> String {
     let last = drawing.lines().last().unwrap_or_default();
     let expected = last.trim_start().trim_start_matches("= ");
@@ -95,7 +95,7 @@ mod tests {
             format!("{}{}", "{a".repeat(60), "}".repeat(60)),
         ];
         for source in deep {
-            // Half of what the threads of the server have; without optimisation frames are large.
+            // Half the stack of the server's threads. Without optimisation, frames are large.
             std::thread::Builder::new()
                 .stack_size(1 << 20)
                 .spawn(move || drop(parse(&source, 5_000)))

@@ -1,5 +1,5 @@
-//! The values of an operation's variables (6.1.2 of the specification), found before anything runs: what does not fit is
-//! the client's fault and not an error of the field that reads it.
+//! Coerces the values of an operation's variables (6.1.2 of the specification) before anything runs. An invalid value
+//! is an error of the request, not of the field that uses it.
 
 use std::{collections::HashSet, fmt::Display};
 
@@ -14,13 +14,13 @@ use async_graphql_value::{ConstValue, Number, Value};
 use super::{documents::ERRORS, rules::scalar_takes};
 use crate::error::{Error, Rule, Sentence, short};
 
-/// async-graphql's way to say "the n-th upload of this request" in a variable.
+/// async-graphql's notation for "the n-th upload of this request" in a variable.
 const UPLOAD: &str = "#__graphql_file__:";
 
-/// The values to run with: given ones, coerced, and defaults. Those that the operation does not define are dropped.
+/// The values to run with: the given ones, coerced, and defaults. Undefined variables are dropped.
 ///
 /// # Errors
-/// `BAD_REQUEST` for each variable that does not fit.
+/// `BAD_REQUEST` for each invalid variable.
 pub(super) fn coerce(
     registry: &Registry,
     definitions: &[Positioned<VariableDefinition>],
@@ -67,7 +67,7 @@ pub(super) fn coerce(
     }
 }
 
-/// Why a value does not fit, and where in it.
+/// Why a value is invalid, and where in it.
 struct Misfit {
     why: Why,
     /// From the inside out.
@@ -77,7 +77,7 @@ struct Misfit {
 enum Why {
     /// Clauses without an end.
     Sentence(Sentence),
-    /// Null for an input field that has a default: a rule of the field, as other rules of values are.
+    /// Null for an input field that has a default: a broken rule of the field.
     Default,
 }
 
@@ -226,7 +226,7 @@ impl Coercion<'_> {
                         .map_err(|m| m.under(&field.name))?;
                     object.insert(Name::new(&field.name), value);
                 }
-                // What is absent stays absent: "unchanged" is not null, and defaults are filled in where it is parsed.
+                // Absent fields stay absent: "unchanged" is not null, and the field's parser fills in defaults.
                 None if MetaTypeName::create(&field.ty).is_non_null()
                     && field.default_value.is_none() =>
                 {
@@ -242,7 +242,7 @@ impl Coercion<'_> {
         Ok(ConstValue::Object(object))
     }
 
-    /// A string that looks like an upload but names none would have async-graphql panic.
+    /// A string that looks like an upload but refers to none would make async-graphql panic.
     fn upload(&self, value: ConstValue) -> Result<ConstValue, Misfit> {
         let index = match &value {
             ConstValue::String(text) => text
@@ -268,12 +268,13 @@ fn expected(ty: &str) -> Misfit {
     )
 }
 
-/// Whether a field may be left out, and yet not be null.
+/// Whether a field may be absent but not null.
 fn is_never_null(field: &MetaInputValue) -> bool {
     field.default_value.is_some() && MetaTypeName::create(&field.ty).is_non_null()
 }
 
-/// What is of another type but means the same: an id that is a number, a whole number with a decimal point.
+/// Converts values of another type with the same meaning: a number as an id, a whole number with a decimal point as an
+/// Int.
 fn lenient(value: ConstValue, ty: &str) -> ConstValue {
     match (ty, &value) {
         ("ID", ConstValue::Number(number)) if !number.is_f64() => {
@@ -289,7 +290,7 @@ fn lenient(value: ConstValue, ty: &str) -> ConstValue {
     }
 }
 
-/// Takes away arguments whose variable has no value: they count as not given, so that their defaults hold (6.4.1).
+/// Removes arguments whose variable has no value: they count as absent, so that their defaults apply (6.4.1).
 pub(super) fn without_absent(operation: &mut OperationDefinition, variables: &Variables) {
     let absent: HashSet<_> = operation
         .variable_definitions

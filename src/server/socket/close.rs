@@ -1,13 +1,13 @@
-//! How a socket ends, in the words of graphql-transport-ws.
+//! The close codes of graphql-transport-ws.
 
 use tungstenite::{Utf8Bytes, protocol::CloseFrame};
 
 use crate::error::{Error, ErrorCode};
 
-/// Bytes that a reason may have: a control frame holds 125, two of them are the code.
+/// The most bytes of a reason: a control frame has at most 125, of which the code takes two.
 const REASON: usize = 123;
 
-/// A code and a reason to close a socket with.
+/// The code and the reason of a close frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Close {
     pub code: u16,
@@ -15,7 +15,7 @@ pub struct Close {
 }
 
 impl Close {
-    /// The server stops. Clients come back, to another server or a little later.
+    /// The server stops. Clients reconnect, to another server or a little later.
     pub fn going_away() -> Self {
         Self::new(1001, "Going away")
     }
@@ -30,17 +30,17 @@ impl Close {
         Self::new(1007, "Not UTF-8")
     }
 
-    /// A message of more bytes than are taken.
+    /// A message that is too large.
     pub fn too_big() -> Self {
         Self::new(1009, "Message too big")
     }
 
-    /// Too many sockets, or nobody can tell who this is. Clients come back later.
+    /// Too many sockets, or the token cannot be checked. Clients reconnect later.
     pub fn try_again_later(reason: &str) -> Self {
         Self::new(1013, reason)
     }
 
-    /// What came is not of the protocol.
+    /// The message violates the protocol.
     pub fn bad_request(reason: &str) -> Self {
         Self::new(4400, reason)
     }
@@ -50,7 +50,7 @@ impl Close {
         Self::new(4401, "Unauthorized")
     }
 
-    /// The token does not hold, or holds no longer. Clients come back with a fresh one.
+    /// The token is invalid, or no longer valid. Clients reconnect with a new one.
     pub fn forbidden() -> Self {
         Self::new(4403, "Forbidden")
     }
@@ -65,7 +65,7 @@ impl Close {
         Self::new(4408, "Connection initialisation timeout")
     }
 
-    /// The id of an operation that still runs.
+    /// The id is that of a running operation.
     pub fn duplicate(id: &str) -> Self {
         Self::new(4409, &format!("Subscriber for {id} already exists"))
     }
@@ -82,13 +82,13 @@ impl Close {
                 Self::try_again_later("Try again later")
             }
             ErrorCode::Internal => Self::new(4500, "Internal server error"),
-            // For good: clients come back after 4403.
+            // 4401, not 4403, since clients reconnect after 4403.
             ErrorCode::Banned => Self::unauthorized(),
             _ => Self::forbidden(),
         }
     }
 
-    /// How the right of an open socket ended. `None`: it may still stand, nobody can tell at the moment.
+    /// Why the right of an open socket has ended. `None` if it may still be valid, but cannot be checked at the moment.
     pub fn ended(error: &Error) -> Option<Self> {
         match error.code() {
             ErrorCode::TokenExpired => Some(Self::forbidden()),

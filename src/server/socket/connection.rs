@@ -25,27 +25,27 @@ use crate::{
     },
 };
 
-/// How often the right of a socket is looked at again, beside what the bus says.
+/// How often the right of a socket is checked again, besides the messages of the bus.
 const BEAT: Duration = Duration::from_secs(10);
 
-/// After so many beats in silence the peer is pinged, and after as many more it is given up: 30 s, and 60 s in all.
-/// Pings are those of the WebSocket protocol: browsers answer them without a script.
+/// After this many silent beats the peer is pinged, and after as many again the connection is closed: 30 s and 60 s.
+/// These are pings of the WebSocket protocol, which browsers answer by themselves.
 const SILENT_BEATS: u32 = 3;
 
-/// Questions to the authenticator at once: more tokens are not read meanwhile.
+/// The most concurrent authentications. With more, no further messages are read.
 const QUESTIONS: usize = 4;
 
-/// How far the opening of a socket has come.
+/// The phase of a socket.
 pub enum Phase {
     /// No `connection_init` yet.
     Waiting { until: Instant },
-    /// Its token is being looked at.
+    /// Its token is being checked.
     Opening,
-    /// Acknowledged; without a right for who is anonymous.
+    /// Acknowledged. `None` for an anonymous caller.
     Open(Option<Standing>),
 }
 
-/// What the task of a socket wakes up for.
+/// The events of a socket's task.
 enum Event {
     ShutDown,
     RightsChanged,
@@ -64,16 +64,16 @@ pub struct Connection<E: Executor> {
     pub(super) engine: Engine<E>,
     pub(super) client: Client,
     pub(super) account: Account,
-    /// Bytes that an answer is expected to have, after those that went before.
+    /// The expected bytes of a response, estimated from earlier ones.
     pub(super) expected: usize,
-    /// Counted until a user has signed in.
+    /// Counts the socket while no user is signed in.
     pub(super) anonymous: Option<AnonymousSocket>,
     pub(super) phase: Phase,
     pub(super) questions: Questions,
     pub(super) operations: Operations,
     pub(super) outgoing: Outgoing,
     beat: Interval,
-    /// Beats since something was heard of the client.
+    /// The beats since the client last sent anything.
     silence: u32,
 }
 
@@ -85,7 +85,7 @@ impl<E: Executor> Connection<E> {
         let until = Instant::now() + net.app.config.limits.init_time;
         Self {
             account: net.budget.account(client.neighbourhood()),
-            // Large, until small ones have shown that it is not.
+            // Large at first, until small responses lower the estimate.
             expected: net.app.config.limits.answer / 2,
             anonymous: Some(anonymous),
             net,
@@ -109,7 +109,7 @@ impl<E: Executor> Connection<E> {
                 break end;
             }
         };
-        // Operations and the seat are given back before the client is told.
+        // Operations and the seat are released before the close frame is sent.
         let Self { outgoing, .. } = self;
         ending::finish(sender, receiver, outgoing, end).await;
     }
@@ -145,13 +145,13 @@ impl<E: Executor> Connection<E> {
         }
     }
 
-    /// How many operations may run at once, for their answers to fit into what the connection may hold.
+    /// How many operations may run at once, so that their responses fit into the connection's budget.
     fn at_once(&self) -> usize {
         let room = self.net.app.config.limits.unread_connection / 2;
         (room / self.expected.max(1)).clamp(1, AT_ONCE)
     }
 
-    /// The first thing that must not come to pass.
+    /// The earliest deadline.
     fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Waiting { until } => Some(*until),
@@ -198,7 +198,7 @@ impl<E: Executor> Connection<E> {
             Phase::Open(Some(standing)) if standing.is_over(self.net.app.clock.moment()) => {
                 close(Close::forbidden())
             }
-            // Timers may be early by a little.
+            // Timers may fire slightly early.
             _ => ControlFlow::Continue(()),
         }
     }

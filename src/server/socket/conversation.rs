@@ -1,4 +1,4 @@
-//! What is said on a socket, and what follows from it.
+//! Handles the messages of a socket.
 
 use std::{ops::ControlFlow, sync::Arc};
 
@@ -40,7 +40,7 @@ impl<E: Executor> Connection<E> {
             },
             Message::Binary(_) => close(Close::bad_request("Binary messages are not supported")),
             Message::Close(_) => ControlFlow::Break(End::Closed),
-            // Pings are answered below us.
+            // The WebSocket library answers pings.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => ControlFlow::Continue(()),
         }
     }
@@ -66,12 +66,13 @@ impl<E: Executor> Connection<E> {
     fn open(&mut self, standing: Option<Standing>) -> Step {
         self.phase = Phase::Open(standing);
         self.say(&Say::ConnectionAck);
-        // What changed between the look at the token and the seat would go unheard.
+        // A change between checking the token and taking the seat would be missed.
         self.ask_again();
         ControlFlow::Continue(())
     }
 
-    /// A ping is answered with what it brought. One that brings a token is answered once the token holds.
+    /// A ping is answered with its payload. If the payload has a token, the answer is sent once the token has been
+    /// checked.
     fn ping(&mut self, payload: Option<Map<String, Value>>) -> Step {
         let Some(mut payload) = payload else {
             self.say(&Say::Pong { payload: None });
@@ -125,7 +126,7 @@ impl<E: Executor> Connection<E> {
                 }
                 ControlFlow::Continue(())
             }
-            // Only who has a standing asks these.
+            // Only sockets with a standing ask these.
             (Learned::Renewed(..) | Learned::Again(_), _) => ControlFlow::Continue(()),
         }
     }
@@ -207,7 +208,7 @@ impl<E: Executor> Connection<E> {
     }
 }
 
-/// What an operation is begun with.
+/// What is needed to start an operation.
 struct Request {
     params: Params,
     /// Bytes of its message.
@@ -215,7 +216,7 @@ struct Request {
     account: Account,
 }
 
-/// Prepares an operation, reads the right anew, and runs it or makes its stream.
+/// Prepares an operation, checks the right again, and runs it or creates its stream.
 async fn begin<E: Executor>(
     net: Net,
     engine: Engine<E>,
@@ -258,7 +259,7 @@ async fn begin<E: Executor>(
     }
 }
 
-/// Ends the socket, if an error says that its right has ended.
+/// Closes the socket if an error says that its right has ended.
 fn ended(error: &Error) -> Step {
     match Close::ended(error) {
         Some(end) => close(end),

@@ -1,4 +1,4 @@
-//! How a socket ends, and what is still said then.
+//! How a socket is closed, and what is sent before.
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -14,10 +14,10 @@ use tungstenite::{Error, Message};
 
 use super::{close::Close, outgoing::Outgoing};
 
-/// How long the last words may take.
+/// How long sending the last messages may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// How long a client may take to read why it is cut off in the middle of a message.
+/// How long a client may take to read the reason of a close in the middle of a message.
 const LINGER: Duration = Duration::from_millis(500);
 
 pub type WebSocket = WebSocketStream<TokioIo<Upgraded>>;
@@ -28,11 +28,11 @@ pub type Receiver = SplitStream<WebSocket>;
 pub enum End {
     /// We close it.
     Close(Close),
-    /// We close it in the middle of a message that we do not read to its end.
+    /// The server closes it in the middle of a message from the client.
     Abort(Close),
     /// The client closes it.
     Closed,
-    /// The client is gone, or reads nothing.
+    /// The client is gone, or does not read.
     Gone,
 }
 
@@ -44,7 +44,7 @@ pub fn close(close: Close) -> Step {
     ControlFlow::Break(End::Close(close))
 }
 
-/// What a message ends with that could not be read.
+/// The ending for a message that could not be read.
 pub fn broken(error: &Error) -> End {
     match error {
         Error::Capacity(_) => End::Abort(Close::too_big()),
@@ -60,8 +60,8 @@ pub async fn refuse(socket: WebSocket, close: Close) {
     finish(sender, receiver, Outgoing::default(), End::Close(close)).await;
 }
 
-/// The last words, and time for the client to hear them: bytes that nobody reads would break the connection, and what was
-/// said last would be lost.
+/// Sends the last messages and gives the client time to read them. If unread bytes were left in the buffers, the
+/// connection would be reset and the last messages lost.
 pub async fn finish(mut sender: Sender, mut receiver: Receiver, mut outgoing: Outgoing, end: End) {
     match &end {
         End::Close(close) | End::Abort(close) => {
@@ -80,7 +80,7 @@ pub async fn finish(mut sender: Sender, mut receiver: Receiver, mut outgoing: Ou
             }
         }
         End::Closed => {
-            // The answer to the client's close is in the buffer already.
+            // The reply to the client's close is already in the buffer.
             if !matches!(timeout(FAREWELL, sender.flush()).await, Ok(Ok(()))) {
                 return;
             }
@@ -90,7 +90,7 @@ pub async fn finish(mut sender: Sender, mut receiver: Receiver, mut outgoing: Ou
     if is_cut {
         sleep(LINGER).await;
     } else {
-        // Whether the client closed its side or not: enough was waited.
+        // Whether or not the client has closed its side, the wait is over.
         let rest = async { while let Some(Ok(_)) = receiver.next().await {} };
         let _ = timeout(FAREWELL, rest).await;
     }

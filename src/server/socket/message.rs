@@ -18,7 +18,7 @@ pub enum Said {
 
 impl Said {
     /// # Errors
-    /// Why this is not a message that a client sends.
+    /// Why this is not a valid message of a client.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Ok(Value::Object(mut message)) = serde_json::from_str(text) else {
             return Err("Invalid message: not a JSON object".to_owned());
@@ -87,7 +87,7 @@ pub enum Say<'a> {
 }
 
 impl Say<'_> {
-    /// As text. `None` for what cannot be written as JSON, which is logged.
+    /// The message as text. `None` if it cannot be written as JSON, which is logged.
     pub fn text(&self) -> Option<Vec<u8>> {
         match serde_json::to_vec(self) {
             Ok(text) => Some(text),

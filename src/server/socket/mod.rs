@@ -1,7 +1,7 @@
-//! `/graphql` over WebSocket: the subprotocol graphql-transport-ws, whole, and nothing else.
+//! `/graphql` over WebSocket: the complete subprotocol graphql-transport-ws, and no other.
 //!
-//! One task per socket. It reads messages, polls the operations, watches the right that the socket was opened with, and
-//! sends. Who a socket acts for comes from its `connection_init` alone, never from headers or cookies of the upgrade.
+//! One task per socket reads messages, polls the operations, watches the socket's right, and sends. The caller comes
+//! from `connection_init` alone, never from headers or cookies of the upgrade request.
 
 mod close;
 mod connection;
@@ -39,7 +39,7 @@ use crate::{
 
 const SUBPROTOCOL: &str = "graphql-transport-ws";
 
-/// Bytes that are read at once. Small: ten thousand sockets that are silent should cost next to nothing.
+/// The size of the read buffer. Small, so that ten thousand silent sockets cost little.
 const READ_BUFFER: usize = 2 << 10;
 
 /// Whether a request asks for a WebSocket.
@@ -50,7 +50,7 @@ pub fn is_upgrade(parts: &Parts) -> bool {
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// Answers the upgrade and serves the socket in a task of its own. A page of a site that we don't know gets 403.
+/// Answers the upgrade request and serves the socket in its own task. Pages of unknown sites get 403.
 pub fn upgrade<E: Executor>(
     net: Net,
     engine: Engine<E>,
@@ -89,7 +89,8 @@ pub fn upgrade<E: Executor>(
 
     let offered = offered(&parts.headers);
     let is_ours = offered.contains(&SUBPROTOCOL);
-    // Who offers others only gets one of them back: a client that finds none fails before it reads why we close.
+    // A client that offers only other subprotocols gets one of them back. Without any, it would fail before it reads
+    // the reason of the close.
     let protocol = if is_ours {
         Some(SUBPROTOCOL)
     } else {
@@ -135,16 +136,16 @@ pub fn upgrade<E: Executor>(
 /// The version of the WebSocket protocol, that of RFC 6455.
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 
-/// What the handshake of RFC 6455 (4.2) asks for.
+/// What the handshake of RFC 6455 (4.2) contains.
 struct Handshake {
-    /// What proves to the client that its request was understood.
+    /// Proves to the client that the server speaks WebSocket.
     accept: HeaderValue,
     on_upgrade: OnUpgrade,
 }
 
 impl Handshake {
     /// # Errors
-    /// `BAD_REQUEST` for what is no handshake of ours.
+    /// `BAD_REQUEST` for an invalid handshake.
     fn read(parts: &mut Parts) -> Result<Self, Error> {
         let wrong = |what: &str| {
             Error::bad_request(
@@ -193,7 +194,7 @@ fn refuse(status: StatusCode, error: &Error, client: &Client) -> Response {
     (status, axum::Json(body)).into_response()
 }
 
-/// The subprotocols that a client offers, in its order.
+/// The subprotocols that a client offers, in order.
 fn offered(headers: &HeaderMap) -> Vec<&str> {
     headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)

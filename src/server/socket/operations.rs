@@ -1,9 +1,9 @@
 //! The operations that run on one socket. All of them are polled by the socket's one task.
 //!
-//! An operation begins as a future (prepare, ask for the right, run a query or mutation) and, if it is a subscription, goes
-//! on as a stream. It waits with its beginning while the client does not read what it got, and while too many others run.
-//! Futures that have begun are polled always, so that none stands still while it holds a connection to a database; streams
-//! only while the client has read everything: that is the back-pressure.
+//! An operation starts as a future (prepare, check the right, run a query or mutation) and, if it is a subscription,
+//! continues as a stream. It does not start while the client is not reading, or while too many others run. Futures that
+//! have started are always polled, so that none is suspended while it holds a database connection. Streams are polled
+//! only when the client has read everything, which is the back-pressure.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,7 +22,7 @@ use crate::{
     error::Error,
 };
 
-/// What came of beginning an operation.
+/// The outcome of starting an operation.
 pub enum Started {
     /// A query or mutation has run.
     Answer(Response),
@@ -34,7 +34,7 @@ pub enum Started {
     Ended(Error),
 }
 
-/// Beginnings that run at once, at most.
+/// The most operations that start at once.
 pub const AT_ONCE: usize = 8;
 
 type Beginning = Abortable<BoxFuture<'static, (Arc<str>, Started)>>;
@@ -44,7 +44,7 @@ type Events = Abortable<BoxStream<'static, (Arc<str>, Option<Response>)>>;
 #[derive(Default)]
 pub struct Operations {
     running: HashMap<Arc<str>, Running>,
-    /// In the order in which they came.
+    /// In order of arrival.
     waiting: VecDeque<Beginning>,
     beginnings: FuturesUnordered<Beginning>,
     events: SelectAll<Events>,
@@ -61,7 +61,7 @@ impl Drop for Running {
     }
 }
 
-/// What happened to one operation.
+/// An event of one operation.
 pub enum Happened {
     Started(Arc<str>, Started),
     /// A subscription's event, or its end.
@@ -74,12 +74,12 @@ impl Operations {
         self.running.len()
     }
 
-    /// Whether an operation with this id runs.
+    /// Whether an operation with this id is running.
     pub fn contains(&self, id: &str) -> bool {
         self.running.contains_key(id)
     }
 
-    /// Begins an operation, under an id that is free.
+    /// Starts an operation. Its id must be free.
     pub fn begin(
         &mut self,
         id: String,
@@ -95,7 +95,7 @@ impl Operations {
             .push_back(Abortable::new(beginning, registration));
     }
 
-    /// Goes on with an operation as a stream of events.
+    /// Continues an operation as a stream of events.
     pub fn follow(&mut self, id: Arc<str>, events: BoxStream<'static, Response>) {
         let Some(running) = self.running.get_mut(&id) else {
             return;
@@ -111,21 +111,21 @@ impl Operations {
             .push(Abortable::new(events.boxed(), registration));
     }
 
-    /// Ends an operation, wherever it stands; nothing more comes of it. Unknown ids are ignored: the operation may have
-    /// ended while the client's word was on its way.
+    /// Ends an operation, whatever its state. It produces nothing more. Unknown ids are ignored, since the operation
+    /// may have ended while the client's message was on its way.
     pub fn end(&mut self, id: &str) {
         self.running.remove(id);
     }
 
-    /// Lets all who run act as what `signed_in` has become.
+    /// Updates the actor of all running operations.
     pub fn become_actor(&self, signed_in: SignedIn) {
         for running in self.running.values() {
             running.caller.become_actor(Actor::SignedIn(signed_in));
         }
     }
 
-    /// What happens next; never resolves while nothing runs. New ones are begun while fewer than `at_once` run; without
-    /// `with_events`, subscriptions stand still. Safe to drop while waiting.
+    /// The next event; pending forever while nothing runs. Operations start while fewer than `at_once` run. Without
+    /// `with_events`, subscriptions are not polled. Cancel-safe.
     pub async fn happen(&mut self, at_once: usize, with_events: bool) -> Happened {
         let Self {
             waiting,
@@ -144,7 +144,7 @@ impl Operations {
             }
             tokio::select! {
                 Some(begun) = beginnings.next() => {
-                    // An aborted one says nothing.
+                    // An aborted operation produces nothing.
                     if let Ok((id, started)) = begun {
                         return Happened::Started(id, started);
                     }

@@ -1,4 +1,4 @@
-//! What waits to be sent on one socket.
+//! The queue of messages to send on one socket.
 
 use std::{collections::VecDeque, pin::Pin, task::Poll};
 
@@ -12,22 +12,23 @@ use tungstenite::{
     },
 };
 
-/// Messages that may wait before nothing more is begun for the client, nor read from it.
+/// The most queued messages before nothing more is started for the client or read from it.
 const FULL: usize = 16;
 
-/// Bytes that may wait, likewise.
+/// The most queued bytes, likewise.
 const FULL_BYTES: usize = 256 << 10;
 
-/// Bytes of a frame. What is longer goes in several: each is copied to be sent, and the copy's memory stays with the socket.
+/// The most bytes of a frame. Longer messages are split, since each frame is copied to be sent, and the socket keeps
+/// the copy's memory.
 const FRAME: usize = 64 << 10;
 
-/// A queue that is short by the rules of who fills it: subscriptions wait until it is empty, and other operations while it
-/// is full. Clients that do not read it are cut off below.
+/// A queue that stays short because its producers wait: subscriptions until it is empty, other operations while it is
+/// full. Clients that do not read are cut off by a lower layer.
 #[derive(Default)]
 pub struct Outgoing {
     waiting: VecDeque<Message>,
     bytes: usize,
-    /// Whether something may still be on its way to the operating system.
+    /// Whether data may still be in the library's buffer.
     is_busy: bool,
 }
 
@@ -62,12 +63,12 @@ impl Outgoing {
         !self.is_busy
     }
 
-    /// Whether no more should be asked for.
+    /// Whether nothing more should be started.
     pub fn is_full(&self) -> bool {
         self.waiting.len() >= FULL || self.bytes >= FULL_BYTES
     }
 
-    /// Sends what waits. Safe to drop while waiting: a message leaves the queue only when it is in the socket's buffer.
+    /// Sends queued messages. Cancel-safe: a message leaves the queue only when it is in the socket's buffer.
     ///
     /// # Errors
     /// When the connection is broken, or the client does not read.

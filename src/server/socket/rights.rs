@@ -1,4 +1,4 @@
-//! What a socket may do: how it is claimed, and what becomes of it while the socket is open.
+//! The right of a socket: how it is claimed, renewed and ended.
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::{Map, Value};
@@ -11,10 +11,10 @@ use crate::{
     server::net::{Net, Seat, SocketRight},
 };
 
-/// The token of a `connection_init`: `token`, or `authorization` as in HTTP. Null is as good as absent.
+/// The token of a `connection_init`: `token`, or `authorization` as in HTTP. Null counts as absent.
 ///
 /// # Errors
-/// `TOKEN_INVALID` for what cannot be one.
+/// `TOKEN_INVALID` for anything that cannot be a token.
 pub fn token_of(payload: &Map<String, Value>) -> Result<Option<String>> {
     let value = |key| payload.get(key).filter(|value| !value.is_null());
     if let Some(token) = value("token") {
@@ -38,13 +38,13 @@ fn not_empty(token: Option<&str>) -> Result<String> {
         .ok_or(Error::TokenInvalid)
 }
 
-/// What a question to the authenticator brought.
+/// An answer of the authenticator.
 pub enum Learned {
-    /// Of the token of a `connection_init`.
+    /// For the token of a `connection_init`.
     Opened(Result<SocketRight>),
     /// Whether the right still stands.
     Again(Result<SignedIn>),
-    /// Of the token of a `ping`, and what to send back.
+    /// For the token of a `ping`, with the payload to send back.
     Renewed(Result<SocketRight>, Map<String, Value>),
 }
 
@@ -65,7 +65,7 @@ impl Standing {
         self.right
     }
 
-    /// When the right expires, if it does, in the time that timers know.
+    /// When the right expires, if it does, as an instant for timers.
     pub fn expires(&self, now: Moment) -> Option<Instant> {
         let left = self.right.expires?.since(now);
         Instant::now().checked_add(left)
@@ -76,12 +76,12 @@ impl Standing {
         self.right.expires.is_some_and(|at| at <= now)
     }
 
-    /// Notes what the user has become.
+    /// Updates the user's current role.
     pub fn become_actor(&mut self, actor: SignedIn) {
         self.right.actor = actor;
     }
 
-    /// Takes over what a newer token of the same sign-in session allows. An older one shortens nothing.
+    /// Extends the right by a newer token of the same sign-in session. An older token shortens nothing.
     ///
     /// # Errors
     /// `TOKEN_INVALID` for a token of another session.
@@ -98,19 +98,19 @@ impl Standing {
         Ok(())
     }
 
-    /// Waits for word that the rights of the user may have changed.
+    /// Waits for a notification that the user's rights may have changed.
     pub async fn changed(&self) {
         self.seat.changed().await;
     }
 }
 
-/// Questions to the authenticator that are under way.
+/// Pending calls to the authenticator.
 #[derive(Default)]
 pub struct Questions {
     open: FuturesUnordered<BoxFuture<'static, Learned>>,
-    /// Whether one of them asks if the right still stands.
+    /// Whether one of them checks the right again.
     is_asking_again: bool,
-    /// Whether the rights may have changed since that was asked.
+    /// Whether the rights may have changed since that check began.
     is_stale: bool,
 }
 
@@ -120,21 +120,21 @@ impl Questions {
         self.open.len()
     }
 
-    /// Asks for whom the token of a `connection_init` speaks.
+    /// Authenticates the token of a `connection_init`.
     pub fn open(&mut self, net: &Net, token: String) {
         let answer = net.authenticator.socket(token);
         self.open
             .push(Box::pin(async { Learned::Opened(answer.await) }));
     }
 
-    /// Asks for whom the token of a `ping` speaks.
+    /// Authenticates the token of a `ping`.
     pub fn renew(&mut self, net: &Net, token: String, echo: Map<String, Value>) {
         let answer = net.authenticator.socket(token);
         self.open
             .push(Box::pin(async { Learned::Renewed(answer.await, echo) }));
     }
 
-    /// Asks whether the right still stands: once at a time and, if word of a change comes meanwhile, once more after that.
+    /// Checks the right again. If a check is running already, another one follows it.
     pub fn again(&mut self, net: &Net, right: &SocketRight) {
         if self.is_asking_again {
             self.is_stale = true;
@@ -146,7 +146,7 @@ impl Questions {
             .push(Box::pin(async { Learned::Again(answer.await) }));
     }
 
-    /// The next answer; never resolves while nothing is asked. Safe to drop while waiting.
+    /// The next answer; pending forever while there are no calls. Cancel-safe.
     pub async fn next(&mut self) -> Learned {
         match self.open.next().await {
             Some(learned) => learned,
@@ -154,14 +154,14 @@ impl Questions {
         }
     }
 
-    /// Notes that it was answered whether the right stands. Tells whether to ask once more.
+    /// Marks the check of the right as done. Returns whether to check once more.
     pub fn answered_again(&mut self) -> bool {
         self.is_asking_again = false;
         std::mem::take(&mut self.is_stale)
     }
 }
 
-/// Who acts on a socket with this right, read anew before each operation.
+/// The actor of a socket with this right, read again before each operation.
 ///
 /// # Errors
 /// The error that ended the right, or `UNAVAILABLE` when nobody can tell.

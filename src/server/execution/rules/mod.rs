@@ -1,9 +1,9 @@
 //! Validation (GraphQL October 2021, chapter 5) of a document as it was sent, except for fields that cannot be merged,
 //! which [`collect`](super::collect) finds.
 //!
-//! async-graphql has rules of its own. They let pass an unknown field beside a variable in an input object, ignore the
-//! range of Int and most conflicts of fields, refuse variables where an argument has a default, expand fragments without
-//! bound, and report in the order of a hash map; they run inside `execute` only. Hence these.
+//! async-graphql has rules of its own. They accept an unknown field beside a variable in an input object, ignore the
+//! range of Int and most conflicting fields, reject variables where an argument has a default, expand fragments without
+//! bound, report errors in the order of a hash map, and run only inside `execute`. Hence these.
 
 mod usage;
 mod values;
@@ -27,9 +27,8 @@ use crate::error::{Error, short};
 
 pub(super) use {usage::NeverNull, values::scalar_takes};
 
-/// The rules that `document` breaks, in the order of its `text`: all of them or, of very many, [`ERRORS`]. Takes time in
-/// proportion to the text. A document that breaks none comes with the variables that must not be null, in the order of its
-/// operations.
+/// The rules that `document` breaks, in the order of its `text`, at most [`ERRORS`]. Takes time proportional to the
+/// text. For a valid document: the variables that must not be null, in the order of its operations.
 pub(super) fn check(
     registry: &Registry,
     document: &ExecutableDocument,
@@ -81,7 +80,7 @@ pub(super) fn check(
 struct Broken(Vec<Error>);
 
 impl Broken {
-    /// Notes that a rule is broken at these places. The message is made only if there is room for it.
+    /// Notes that a rule is broken at these positions. The message is built only if there is room for it.
     fn push(&mut self, locations: impl Into<Vec<Pos>>, message: impl FnOnce() -> String) {
         if self.0.len() < ERRORS {
             self.0.push(Error::Validation {
@@ -92,12 +91,12 @@ impl Broken {
     }
 }
 
-/// A walk over the definitions, each once. What is unknown is reported where it stands, and nothing below it is typed.
+/// A walk over each definition once. Unknown names are reported where they occur, and nothing below them is typed.
 struct Walk<'a> {
     registry: &'a Registry,
     document: &'a ExecutableDocument,
     broken: Broken,
-    /// What the present definition uses.
+    /// What the current definition uses.
     scope: Scope<'a>,
 }
 
@@ -199,7 +198,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The type that a fragment is on, if it is one that fragments can be on.
+    /// The type condition of a fragment, if it is a composite type.
     fn condition(&mut self, condition: &'a Positioned<TypeCondition>) -> Option<&'a MetaType> {
         let on = &condition.node.on;
         match self.registry.types.get(on.node.as_str()) {
@@ -320,7 +319,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// `known` is `None` where what takes the arguments is unknown, and `Some(None)` where it takes none.
+    /// `known` is `None` if the field or directive is unknown, and `Some(None)` if it takes no arguments.
     fn arguments(
         &mut self,
         arguments: &'a [(Positioned<Name>, Positioned<Value>)],

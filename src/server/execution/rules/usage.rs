@@ -12,14 +12,14 @@ use async_graphql::{
 use super::Broken;
 use crate::error::short;
 
-/// A variable where a value is asked for.
+/// A variable in the position of a value.
 pub(super) struct Usage<'a> {
     pub name: &'a str,
     /// `None` where the type is not known; that is reported elsewhere.
     pub expected: Option<&'a str>,
-    /// Whether the argument or input field has a default, so that the variable may be of a nullable type.
+    /// Whether the argument or input field has a default, so that the variable's type may be nullable.
     pub has_default: bool,
-    /// Where in its argument the variable stands, as in `spare.length`, if null there breaks a rule of that input field.
+    /// The variable's path in its argument, as in `spare.length`, if null there breaks a rule of that input field.
     pub never_null: Option<String>,
     pub pos: Pos,
 }
@@ -29,7 +29,7 @@ pub(super) struct Usage<'a> {
 pub(super) struct Scope<'a> {
     pub usages: Vec<Usage<'a>>,
     pub spreads: Vec<&'a str>,
-    /// Variables whose very type is wrong: where they stand cannot be judged.
+    /// Variables with invalid types, whose positions cannot be checked.
     pub ill_typed: HashSet<&'a str>,
 }
 
@@ -44,11 +44,11 @@ pub(super) struct Definitions<'a> {
     pub fragments: IndexMap<&'a str, (Pos, Scope<'a>)>,
 }
 
-/// Variables of one operation that must not be null, each with the input field where it stands.
+/// Variables of one operation that must not be null, each with its input field.
 pub(in crate::server::execution) type NeverNull = Vec<(Name, String)>;
 
 impl<'a> Definitions<'a> {
-    /// Notes what is broken, and tells what variables must not be, by operation.
+    /// Notes broken rules, and returns the variables that must not be null, by operation.
     pub(super) fn check(&self, broken: &mut Broken) -> Vec<NeverNull> {
         let mut never_null = Vec::with_capacity(self.operations.len());
         let mut used = HashSet::new();
@@ -107,7 +107,7 @@ impl<'a> Definitions<'a> {
     }
 }
 
-/// Each usage comes with what it is judged by.
+/// Each usage with the scope that decides about it.
 fn variables<'a>(
     definitions: &[Positioned<VariableDefinition>],
     usages: impl Iterator<Item = (&'a Usage<'a>, Option<&'a str>)>,
@@ -116,7 +116,7 @@ fn variables<'a>(
 ) {
     let mut named = HashMap::with_capacity(definitions.len());
     for definition in definitions {
-        // Of two with one name, which is another rule's matter, the first counts.
+        // Duplicate names are reported by another rule. The first one counts.
         let name = definition.node.name.node.as_str();
         named.entry(name).or_insert((definition, false));
     }

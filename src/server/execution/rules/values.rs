@@ -1,4 +1,4 @@
-//! Literals against the types of the places where they stand.
+//! Checks literals against the expected types.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use async_graphql_value::{ConstValue, Value};
 use super::{Walk, usage::Usage};
 use crate::error::short;
 
-/// Where a literal stands: its type, if that is known, and whether the argument or field has a default.
+/// The position of a literal: the expected type, if known, and whether the argument or field has a default.
 #[derive(Clone, Copy)]
 struct Slot<'a> {
     ty: Option<&'a str>,
@@ -72,7 +72,7 @@ pub(in crate::server::execution) fn scalar_takes(
 
 #[derive(Default)]
 struct Found<'a> {
-    /// Fields and indices from the argument down to the present value.
+    /// Fields and indices from the argument down to the current value.
     path: Vec<Cow<'a, str>>,
     usages: Vec<Usage<'a>>,
     misfits: Vec<String>,
@@ -115,7 +115,7 @@ impl<'a> Found<'a> {
                     self.path.pop();
                 }
             }
-            // A single value stands for the list of it.
+            // A single value is accepted as a list of one item.
             (MetaTypeName::List(inner), _) => self.value(registry, value, item(Some(inner))),
             (MetaTypeName::Named(name), _) => match registry.types.get(name) {
                 Some(MetaType::InputObject {
