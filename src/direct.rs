@@ -22,7 +22,7 @@ use async_graphql::{
     parser::types::{Field, Selection},
     registry::Registry,
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::Either};
 
 use crate::{budget::AnswerSize, error::Error};
 
@@ -36,6 +36,12 @@ impl Guarded {
         if !self.has(parent, name) {
             self.0.push((parent.to_owned(), name.to_owned()));
         }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Whether the field `name` of `parent` is among them.
@@ -132,15 +138,13 @@ async fn object<T: ObjectType>(
     let guarded = ctx.data_opt::<Arc<Guarded>>();
     let outcomes = fields.iter().map(|field| {
         let name = &field.node.name.node;
-        let is_guarded = guarded.is_some_and(|guarded| guarded.has(&T::type_name(), name));
-        let resolving = AssertUnwindSafe(resolve(object, ctx, field)).catch_unwind();
-        async move {
-            if is_guarded {
-                let resolving = async { resolving.await.unwrap_or_else(|p| resume_unwind(p)) };
-                Outcome::Extended(extended::<T>(ctx, field, resolving).boxed().await)
-            } else {
-                Outcome::Direct(resolving.await)
-            }
+        if guarded.is_some_and(|guarded| guarded.has(&T::type_name(), name)) {
+            let value = extended::<T>(ctx, field, resolve(object, ctx, field));
+            // Boxed apart, so that it takes no room in the futures of all other fields.
+            Either::Left(value.map(Outcome::Extended).boxed())
+        } else {
+            let value = AssertUnwindSafe(resolve(object, ctx, field)).catch_unwind();
+            Either::Right(value.map(Outcome::Direct))
         }
     });
     let outcomes = side_by_side(outcomes).await;

@@ -251,10 +251,12 @@ impl<E: Executor> Engine<E> {
         };
         let mut request = Request::new(String::new())
             .variables(prepared.variables)
-            .data(Arc::clone(&run.operation.guarded))
             .data(Arc::clone(caller))
-            .data(size)
-            .data(Task::Run(run));
+            .data(size);
+        if !run.operation.guarded.is_empty() {
+            request = request.data(Arc::clone(&run.operation.guarded));
+        }
+        request = request.data(Task::Run(run));
         request.uploads = prepared.uploads;
         Ok((self.shared.equip)(request))
     }
