@@ -20,8 +20,7 @@ use crate::{
     input::{self, Violations},
     posts::{
         Post,
-        list::{PostList, PostOrder},
-        store::LastPostOfBoard,
+        store::{LastPostOfBoard, PostList, PostOrder},
     },
     terms::Search,
 };

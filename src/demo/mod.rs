@@ -213,17 +213,14 @@ fn post(
     let changed = planned
         .at
         .after(Duration::from_secs(60 + random.below(86_400) as u64));
+    let (board, author) = (boards[planned.board].id, people[planned.author]);
     let post = Post {
-        id: random.id(planned.at),
-        board_id: boards[planned.board].id,
-        author_id: Some(people[planned.author]),
-        title,
         is_visible: planned.is_visible,
         view_count: number(planned.views),
         like_count: number(planned.likes),
         comment_count: number(planned.visible_comments),
-        created_at: planned.at,
         updated_at: planned.was_changed.then_some(changed),
+        ..Post::new(random.id(planned.at), board, author, title, planned.at)
     };
     Ok(WholePost { post, content })
 }

@@ -5,10 +5,9 @@ use futures_util::Stream;
 
 use super::{
     Content, Post, Title,
-    list::{PostList, PostOrder},
     live::PostsOf,
     store::{
-        self, ContentOfPost, NewPost, PostChanges, ReadablePost,
+        self, ContentOfPost, NewPost, PostChanges, PostList, PostOrder, ReadablePost,
         likes::{self, LikedByActor},
         views,
     },

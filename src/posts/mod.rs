@@ -1,7 +1,6 @@
 //! Posts on boards. Only its author and admins can see a hidden post.
 
 pub mod graphql;
-pub mod list;
 pub mod live;
 pub mod store;
 
@@ -31,6 +30,31 @@ pub struct Post {
     pub comment_count: i32,
     pub created_at: Timestamp,
     pub updated_at: Option<Timestamp>,
+}
+
+impl Post {
+    /// A new post that is visible, with nothing counted yet.
+    #[must_use]
+    pub fn new(
+        id: PostId,
+        board: BoardId,
+        author: UserId,
+        title: Title,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            board_id: board,
+            author_id: Some(author),
+            title,
+            is_visible: true,
+            view_count: 0,
+            like_count: 0,
+            comment_count: 0,
+            created_at,
+            updated_at: None,
+        }
+    }
 }
 
 /// What a post is called: one line of 1 to 128 characters.

@@ -13,7 +13,7 @@ use crate::{
     error::Result,
     posts::{
         Post,
-        list::{PostList, PostOrder},
+        store::{PostList, PostOrder},
     },
 };
 

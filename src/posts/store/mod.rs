@@ -11,6 +11,7 @@ use std::collections::HashMap;
 
 use diesel::{dsl::auto_type, prelude::*, sql_types::Bool};
 
+pub use page::{PostList, PostOrder};
 pub use write::{NewPost, PostChanges, delete, insert, update};
 
 use super::Post;

@@ -28,17 +28,10 @@ pub struct NewPost {
 /// # Errors
 /// `NOT_FOUND` when `actor` may not enter the board.
 pub async fn insert(app: &App, actor: &SignedIn, new: NewPost) -> Result<Post> {
+    let (id, now) = (app.clock.id(), app.clock.now());
     let post = Post {
-        id: app.clock.id(),
-        board_id: new.board,
-        author_id: Some(actor.id),
-        title: new.title,
         is_visible: new.is_visible,
-        view_count: 0,
-        like_count: 0,
-        comment_count: 0,
-        created_at: app.clock.now(),
-        updated_at: None,
+        ..Post::new(id, new.board, actor.id, new.title, now)
     };
     let (actor, content) = (Actor::SignedIn(*actor), new.content);
     let words = terms::words(post.title.as_str(), content.as_str());
