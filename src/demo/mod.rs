@@ -1,6 +1,7 @@
 //! `madang demo`: fills an empty database with a small believable community in Korean and English, or with a big one to
 //! measure by. The same seed makes the same community, ids and times included; only passwords differ.
 
+mod likes;
 mod plan;
 mod random;
 mod rows;
@@ -74,6 +75,7 @@ pub async fn fill(app: &App, options: &Options) -> Result<Keys> {
     progress.inc(plan.users as u64);
     let boards = fill_boards(app, options, &plan, &people).await?;
     let posts = fill_posts(app, options, &plan, &people, &boards, &progress).await?;
+    likes::fill(app, options, &plan, &people, &posts).await?;
     fill_comments(app, options, &plan, &people, &posts, &progress).await?;
     progress.finish_and_clear();
     Ok(keys)
@@ -171,30 +173,14 @@ async fn fill_posts(
     let mut ids = Vec::with_capacity(plan.posts.len());
     for batch in plan.posts.chunks(BATCH) {
         let mut posts = Vec::with_capacity(batch.len());
-        let mut liked = Vec::new();
         for planned in batch {
             let post = post(&mut random, planned, people, boards)?;
-            // Consecutive people from a random start, so that nobody likes a post twice.
-            let readers = if planned.board == PRIVATE {
-                MEMBERS
-            } else {
-                people.len()
-            };
-            let first = random.below(readers);
-            for n in 0..planned.likes {
-                liked.push((post.post.id, people[(first + n) % readers], planned.at));
-            }
             ids.push(post.post.id);
             posts.push(post);
         }
         let count = posts.len() as u64;
         app.db
-            .write(move |conn| {
-                rows::insert_posts(conn, &posts)?;
-                liked
-                    .chunks(BATCH)
-                    .try_for_each(|liked| rows::insert_likes(conn, liked))
-            })
+            .write(move |conn| rows::insert_posts(conn, &posts))
             .await?;
         progress.inc(count);
     }
@@ -217,7 +203,6 @@ fn post(
     let post = Post {
         is_visible: planned.is_visible,
         view_count: number(planned.views),
-        like_count: number(planned.likes),
         comment_count: number(planned.visible_comments),
         updated_at: planned.was_changed.then_some(changed),
         ..Post::new(random.id(planned.at), board, author, title, planned.at)

@@ -1,4 +1,4 @@
-//! The plan of the demo: users, posts, comments, likes and their times, all derived from the seed.
+//! The plan of the demo: users, posts, comments and their times, all derived from the seed.
 
 use std::time::Duration;
 
@@ -29,7 +29,6 @@ pub(super) struct PlannedPost {
     pub at: Timestamp,
     pub is_visible: bool,
     pub was_changed: bool,
-    pub likes: usize,
     pub views: usize,
     pub visible_comments: usize,
 }
@@ -76,15 +75,13 @@ fn posts(options: &Options, users: usize) -> Vec<PlannedPost> {
             } else {
                 random.below(PRIVATE)
             };
-            let likes = random.skewed(if board == PRIVATE { MEMBERS + 1 } else { 9 });
             PlannedPost {
                 board,
                 author: author(&mut random, board, users),
                 at,
                 is_visible: !random.percent(2),
                 was_changed: random.percent(8),
-                likes,
-                views: likes + random.skewed(200),
+                views: random.skewed(200),
                 visible_comments: 0,
             }
         })

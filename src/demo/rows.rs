@@ -13,10 +13,10 @@ use crate::{
     comments::Comment,
     db::{
         Conn, Db, on,
-        tables::{board_grants, boards, comments, likes, posts, users},
+        tables::{board_grants, boards, comments, posts, users},
     },
     error::Result,
-    ids::{BoardId, PostId, UserId},
+    ids::{BoardId, UserId},
     posts::{Content, Post},
     terms,
 };
@@ -37,6 +37,8 @@ macro_rules! insert {
         }
     };
 }
+
+pub(super) use insert;
 
 /// Whether there is neither a user nor a board.
 ///
@@ -135,7 +137,6 @@ pub(super) fn insert_posts(conn: &mut Conn, whole: &[WholePost]) -> Result<()> {
                 ),
                 (
                     posts::view_count.eq(post.view_count),
-                    posts::like_count.eq(post.like_count),
                     posts::comment_count.eq(post.comment_count),
                     posts::created_at.eq(post.created_at),
                     posts::updated_at.eq(post.updated_at),
@@ -169,23 +170,6 @@ fn insert_words(conn: &mut Conn, whole: &[WholePost]) -> Result<()> {
             query.execute(c)
         })?;
     }
-    Ok(())
-}
-
-/// # Errors
-/// Those of the database.
-pub(super) fn insert_likes(conn: &mut Conn, liked: &[(PostId, UserId, Timestamp)]) -> Result<()> {
-    let rows: Vec<_> = liked
-        .iter()
-        .map(|(post, user, at)| {
-            (
-                likes::post_id.eq(*post),
-                likes::user_id.eq(*user),
-                likes::created_at.eq(*at),
-            )
-        })
-        .collect();
-    insert!(conn, likes::table, rows);
     Ok(())
 }
 
