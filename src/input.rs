@@ -5,7 +5,7 @@ use async_graphql::{ID, InputType, MaybeUndefined};
 use crate::{
     error::{Error, Result, Rule, Violation},
     ids::{Id, Kind},
-    text,
+    text::Prefix,
 };
 
 /// Reads the id in the argument or input field `field`.
@@ -20,8 +20,8 @@ pub fn id<K: Kind>(field: &str, id: &ID) -> Result<Id<K>> {
 ///
 /// # Errors
 /// `INVALID` for more than 256 characters.
-pub fn search(search: Option<String>) -> Result<Option<String>> {
-    let prefix = search.map(|search| text::prefix(&search)).transpose();
+pub fn search(search: Option<String>) -> Result<Option<Prefix>> {
+    let prefix = search.map(|search| Prefix::parse(&search)).transpose();
     prefix.map_err(|rule| Error::invalid("search", rule))
 }
 

@@ -39,16 +39,26 @@ pub fn line(text: &str, length: RangeInclusive<usize>) -> Result<String, Rule> {
     Ok(text)
 }
 
-/// Folds the beginning of a name, as in keys: at most 256 characters.
-///
-/// # Errors
-/// `TOO_LONG`.
-pub fn prefix(text: &str) -> Result<String, Rule> {
-    let text = text.trim();
-    if text.chars().nth(256).is_some() {
-        return Err(Rule::TooLong { max: 256 });
+/// The beginning of a name, folded as keys are: at most 256 characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Prefix(String);
+
+impl Prefix {
+    /// # Errors
+    /// `TOO_LONG`.
+    pub fn parse(text: &str) -> Result<Self, Rule> {
+        let text = text.trim();
+        if text.chars().nth(256).is_some() {
+            return Err(Rule::TooLong { max: 256 });
+        }
+        Ok(Self(fold(text)))
     }
-    Ok(fold(text))
+
+    /// The least and the greatest key that begin with it.
+    #[must_use]
+    pub fn bounds(&self) -> (&str, String) {
+        (&self.0, format!("{}\u{10ffff}", self.0))
+    }
 }
 
 /// Characters that make a line look like another line, or like two: direction marks, line separators, and spaces and
@@ -161,7 +171,10 @@ mod tests {
             line(&"\u{fdfa}".repeat(1_000_000), 1..=9),
             Err(Rule::TooLong { max: 9 })
         );
-        assert_eq!(prefix(&"x".repeat(257)), Err(Rule::TooLong { max: 256 }));
+        assert_eq!(
+            Prefix::parse(&"x".repeat(257)),
+            Err(Rule::TooLong { max: 256 })
+        );
     }
 
     #[test]

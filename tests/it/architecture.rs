@@ -340,3 +340,42 @@ fn every_table_has_an_owner() {
 
     assert_eq!(known, there);
 }
+
+/// `text` on one line, without the marks of comments and of emphasis.
+fn flat(text: &str) -> String {
+    let words = text.replace("//!", " ").replace("**", "");
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_rule_is_told_in_the_same_words_everywhere() {
+    let rule = "Imports only go down. A module imports from its own floor and from the floors below it, and no imports form a \
+                circle. A `graphql.rs` may use the types and the store of every feature, but never another feature's \
+                `graphql.rs`.";
+    for text in [
+        include_str!("../../src/lib.rs"),
+        include_str!("../../docs/ARCHITECTURE.md"),
+        include_str!("architecture.rs"),
+    ] {
+        assert!(flat(text).contains(rule), "{}", flat(text));
+    }
+}
+
+#[test]
+fn the_picture_shows_every_room() {
+    let text = include_str!("../../docs/ARCHITECTURE.md");
+    let picture = text.split("```").nth(1).unwrap();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        let room = if entry.path().is_dir() {
+            format!("{name}/")
+        } else {
+            name
+        };
+        assert!(
+            room == "lib.rs" || picture.split_whitespace().any(|shown| shown == room),
+            "{room}"
+        );
+    }
+}

@@ -14,13 +14,13 @@ use crate::{
     },
     error::Result,
     list::{Asked, List},
+    text::Prefix,
 };
 
 /// A filter for the list of users. The default matches everyone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UserFilter {
-    /// Begins the name's key; see [`crate::text::prefix`].
-    pub name_prefix: Option<String>,
+    pub name_prefix: Option<Prefix>,
     pub role: Option<Role>,
     pub is_banned: Option<bool>,
 }
@@ -30,8 +30,8 @@ macro_rules! users_of {
     ($db:ty, $filter:expr) => {{
         let mut query = users::table.into_boxed::<$db>();
         if let Some(prefix) = &$filter.name_prefix {
-            let end = format!("{prefix}\u{10ffff}");
-            query = query.filter(users::name_key.between(prefix, end));
+            let (first, last) = prefix.bounds();
+            query = query.filter(users::name_key.between(first, last));
         }
         if let Some(role) = $filter.role {
             query = query.filter(users::role.eq(role));

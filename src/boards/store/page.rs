@@ -18,16 +18,14 @@ use crate::{
     error::Result,
     ids::{BoardId, UserId},
     list::{Asked, List},
+    text::Prefix,
 };
 
 /// A list of boards, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum BoardList {
     /// Boards that the actor may enter.
-    Readable {
-        /// Begins the name's key; see [`crate::text::prefix`].
-        name_prefix: Option<String>,
-    },
+    Readable { name_prefix: Option<Prefix> },
     /// Private boards that this user has a grant for. The caller has checked that the actor may see them.
     GrantedTo(UserId),
 }
@@ -40,8 +38,8 @@ macro_rules! boards_of {
             BoardList::Readable { name_prefix } => {
                 query = query.filter(may_enter($actor));
                 if let Some(prefix) = name_prefix {
-                    let end = format!("{prefix}\u{10ffff}");
-                    query = query.filter(boards::name_key.between(prefix, end));
+                    let (first, last) = prefix.bounds();
+                    query = query.filter(boards::name_key.between(first, last));
                 }
             }
             BoardList::GrantedTo(user) => {
