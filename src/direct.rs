@@ -26,7 +26,14 @@ use futures_util::{FutureExt, future::Either};
 
 use crate::{budget::AnswerSize, error::Error};
 
-/// The guarded fields that an operation selects, as pairs of type and field. The engine adds them to the request.
+/// What objects need to know of the response that they are resolved for. The engine adds it to the request. One value, since
+/// each object looks it up.
+pub struct Answering {
+    pub size: AnswerSize,
+    pub guarded: Arc<Guarded>,
+}
+
+/// The guarded fields that an operation selects, as pairs of type and field.
 #[derive(Clone, Debug, Default)]
 pub struct Guarded(Vec<(String, String)>);
 
@@ -76,8 +83,8 @@ impl<T: ObjectType> OutputType for Direct<T> {
     ) -> ServerResult<Value> {
         match fields_alone(ctx) {
             Some(fields) => {
-                let size = ctx.data_opt::<AnswerSize>();
-                object(&self.0, ctx, &fields, size).boxed().await
+                let answering = ctx.data_opt::<Answering>();
+                object(&self.0, ctx, &fields, answering).boxed().await
             }
             None => self.0.resolve(ctx, field).boxed().await,
         }
@@ -109,10 +116,10 @@ impl<T: ObjectType> OutputType for DirectList<'_, T> {
         let Some(fields) = fields_alone(ctx) else {
             return self.0.resolve(ctx, field).boxed().await;
         };
-        let size = ctx.data_opt::<AnswerSize>();
+        let answering = ctx.data_opt::<Answering>();
         let items = self.0.iter().enumerate().map(|(n, item)| {
             let fields = &fields;
-            async move { object(*item, &ctx.with_index(n), fields, size).await }
+            async move { object(*item, &ctx.with_index(n), fields, answering).await }
         });
         let items = side_by_side(items).boxed().await;
         let items: ServerResult<Vec<_>> = items.into_iter().collect();
@@ -133,9 +140,10 @@ async fn object<T: ObjectType>(
     object: &T,
     ctx: &ContextSelectionSet<'_>,
     fields: &[&Positioned<Field>],
-    size: Option<&AnswerSize>,
+    answering: Option<&Answering>,
 ) -> ServerResult<Value> {
-    let guarded = ctx.data_opt::<Arc<Guarded>>();
+    let guarded = answering.map(|answering| &answering.guarded);
+    let guarded = guarded.filter(|guarded| !guarded.is_empty());
     let outcomes = fields.iter().map(|field| {
         let name = &field.node.name.node;
         if guarded.is_some_and(|guarded| guarded.has(&T::type_name(), name)) {
@@ -165,7 +173,7 @@ async fn object<T: ObjectType>(
         };
         object.insert(field.node.response_key().node.clone(), value);
     }
-    if let Some(size) = size {
+    if let Some(Answering { size, .. }) = answering {
         size.add(bytes).map_err(|e| at(e, ctx.item.pos))?;
     }
     Ok(Value::Object(object))

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     access::{Caller, Client},
     budget::{self, AnswerSize},
-    direct::{answered, at},
+    direct::{Answering, answered, at},
     error::Error,
     loader::Loaders,
 };
@@ -223,7 +223,7 @@ impl Extension for Running {
     ) -> Response {
         let run = run(ctx);
         let loaders = ctx.data_opt::<Loaders>();
-        let size = ctx.data_opt::<AnswerSize>();
+        let size = ctx.data_opt::<Answering>().map(|answering| &answering.size);
         let answer = async {
             let answer = next.run(ctx, operation_name);
             match loaders {
@@ -275,7 +275,7 @@ impl Extension for Running {
         info: ResolveInfo<'_>,
         next: NextResolve<'_>,
     ) -> ServerResult<Option<Value>> {
-        let size = ctx.data_opt::<AnswerSize>();
+        let size = ctx.data_opt::<Answering>().map(|answering| &answering.size);
         let field = info.field;
         let field_pos = field.response_key().pos;
         if info.is_for_introspection {

@@ -44,6 +44,7 @@ use crate::{
     budget::{Account, AnswerSize},
     config::Limits,
     cpu::{Cpu, Share},
+    direct::Answering,
     error::{Error, Result},
     loader::Loaders,
     memory::Memory,
@@ -249,14 +250,15 @@ impl<E: Executor> Engine<E> {
             rights: Arc::clone(&self.shared.rights),
             time,
         };
+        let answering = Answering {
+            size,
+            guarded: Arc::clone(&run.operation.guarded),
+        };
         let mut request = Request::new(String::new())
             .variables(prepared.variables)
             .data(Arc::clone(caller))
-            .data(size);
-        if !run.operation.guarded.is_empty() {
-            request = request.data(Arc::clone(&run.operation.guarded));
-        }
-        request = request.data(Task::Run(run));
+            .data(answering)
+            .data(Task::Run(run));
         request.uploads = prepared.uploads;
         Ok((self.shared.equip)(request))
     }
