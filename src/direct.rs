@@ -6,7 +6,6 @@
 //! extension handles it like any other. Items need no extension, since only their fields can fail.
 
 use std::{
-    any::Any,
     borrow::Cow,
     future::poll_fn,
     panic::{AssertUnwindSafe, resume_unwind},
@@ -22,7 +21,7 @@ use async_graphql::{
     parser::types::{Field, Selection},
     registry::Registry,
 };
-use futures_util::{FutureExt, future::Either};
+use futures_util::FutureExt;
 
 use crate::{budget::AnswerSize, error::Error};
 
@@ -144,32 +143,28 @@ async fn object<T: ObjectType>(
 ) -> ServerResult<Value> {
     let guarded = answering.map(|answering| &answering.guarded);
     let guarded = guarded.filter(|guarded| !guarded.is_empty());
+    let is_guarded = |field: &Positioned<Field>| {
+        guarded.is_some_and(|guarded| guarded.has(&T::type_name(), &field.node.name.node))
+    };
     let outcomes = fields.iter().map(|field| {
-        let name = &field.node.name.node;
-        if guarded.is_some_and(|guarded| guarded.has(&T::type_name(), name)) {
-            let value = extended::<T>(ctx, field, resolve(object, ctx, field));
-            // Boxed apart, so that it takes no room in the futures of all other fields.
-            Either::Left(value.map(Outcome::Extended).boxed())
-        } else {
-            let value = AssertUnwindSafe(resolve(object, ctx, field)).catch_unwind();
-            Either::Right(value.map(Outcome::Direct))
-        }
+        AssertUnwindSafe(resolve(object, ctx, field, is_guarded(field))).catch_unwind()
     });
     let outcomes = side_by_side(outcomes).await;
     let mut object = IndexMap::with_capacity(fields.len());
     let mut bytes = 0;
     for (field, outcome) in fields.iter().zip(outcomes) {
         let value = match outcome {
-            Outcome::Direct(Ok(Ok(Some(value)))) if value != Value::Null => {
+            // The extensions have seen it, and counted it.
+            Ok(value) if is_guarded(field) => value?.unwrap_or_default(),
+            Ok(Ok(Some(value))) if value != Value::Null => {
                 bytes += answered(&field.node, &value);
                 value
             }
-            // The extension counts the bytes of these.
-            Outcome::Direct(outcome) => {
+            // The extensions count what they see.
+            outcome => {
                 let outcome = async { outcome.unwrap_or_else(|panic| resume_unwind(panic)) };
                 extended::<T>(ctx, field, outcome).boxed().await?
             }
-            Outcome::Extended(value) => value?,
         };
         object.insert(field.node.response_key().node.clone(), value);
     }
@@ -203,11 +198,17 @@ pub fn answered(field: &Field, value: &Value) -> usize {
     field.response_key().node.len() + MARKS + value
 }
 
+/// The value of a field; of a guarded field, after the extensions have handled it.
 async fn resolve<T: ObjectType>(
     object: &T,
     ctx: &ContextSelectionSet<'_>,
     field: &Positioned<Field>,
+    is_guarded: bool,
 ) -> ServerResult<Option<Value>> {
+    if is_guarded {
+        let value = async { object.resolve_field(&ctx.with_field(field)).await };
+        return extended::<T>(ctx, field, value).boxed().await.map(Some);
+    }
     if field.node.name.node == "__typename" {
         let name = object.introspection_type_name();
         return Ok(Some(Value::String(name.into_owned())));
@@ -264,14 +265,6 @@ fn put<F>(place: Option<Pin<Box<F>>>, future: F) -> Pin<Box<F>> {
         }
         None => Box::pin(future),
     }
-}
-
-/// The outcome of a field.
-enum Outcome {
-    /// Its own outcome, or a panic.
-    Direct(Result<ServerResult<Option<Value>>, Box<dyn Any + Send>>),
-    /// The outcome after the extensions.
-    Extended(ServerResult<Value>),
 }
 
 /// The value of a field after the extensions have handled `resolving`.
