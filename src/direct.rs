@@ -21,7 +21,7 @@ use async_graphql::{
     parser::types::{Field, Selection},
     registry::Registry,
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryFutureExt};
 
 use crate::{budget::AnswerSize, error::Error};
 
@@ -146,10 +146,21 @@ async fn object<T: ObjectType>(
     let is_guarded = |field: &Positioned<Field>| {
         guarded.is_some_and(|guarded| guarded.has(&T::type_name(), &field.node.name.node))
     };
-    let outcomes = fields.iter().map(|field| {
-        AssertUnwindSafe(resolve(object, ctx, field, is_guarded(field))).catch_unwind()
-    });
-    let outcomes = side_by_side(outcomes).await;
+    let plain = |field| AssertUnwindSafe(resolve(object, ctx, field)).catch_unwind();
+    let outcomes = if guarded.is_none() {
+        side_by_side(fields.iter().map(|field| plain(field))).await
+    } else {
+        // Apart and boxed, since the futures of plain fields are large and must not grow.
+        let outcomes = fields.iter().map(|field| {
+            if is_guarded(field) {
+                let value = extended::<T>(ctx, field, resolve(object, ctx, field));
+                AssertUnwindSafe(value.map_ok(Some)).catch_unwind().boxed()
+            } else {
+                plain(field).boxed()
+            }
+        });
+        side_by_side(outcomes).await
+    };
     let mut object = IndexMap::with_capacity(fields.len());
     let mut bytes = 0;
     for (field, outcome) in fields.iter().zip(outcomes) {
@@ -198,17 +209,11 @@ pub fn answered(field: &Field, value: &Value) -> usize {
     field.response_key().node.len() + MARKS + value
 }
 
-/// The value of a field; of a guarded field, after the extensions have handled it.
 async fn resolve<T: ObjectType>(
     object: &T,
     ctx: &ContextSelectionSet<'_>,
     field: &Positioned<Field>,
-    is_guarded: bool,
 ) -> ServerResult<Option<Value>> {
-    if is_guarded {
-        let value = async { object.resolve_field(&ctx.with_field(field)).await };
-        return extended::<T>(ctx, field, value).boxed().await.map(Some);
-    }
     if field.node.name.node == "__typename" {
         let name = object.introspection_type_name();
         return Ok(Some(Value::String(name.into_owned())));

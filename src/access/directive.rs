@@ -58,7 +58,9 @@ impl Access {
     pub fn of(field: &MetaField) -> Option<Self> {
         let directives = &field.directive_invocations;
         let directive = directives.iter().find(|called| called.name == "auth")?;
-        <Self as InputType>::parse(directive.args.get("requires").cloned()).ok()
+        let requires = <Self as InputType>::parse(directive.args.get("requires").cloned());
+        // What cannot be read lets nobody else in.
+        Some(requires.unwrap_or(Self::Admin))
     }
 
     /// What the directive on the field `name` of the type `parent` requires, if the field has one.

@@ -24,7 +24,7 @@ impl Requirement {
         let access = || Access::of_field(&schema.registry, info.parent_type, info.name);
         if info.path_node.parent.is_none() {
             access().map_or(Self::None, Self::Root)
-        } else if run.is_some_and(|run| run.operation.guarded.has(info.parent_type, info.name)) {
+        } else if run.is_none_or(|run| run.operation.guarded.has(info.parent_type, info.name)) {
             access().map_or(Self::None, Self::Guarded)
         } else {
             Self::None
