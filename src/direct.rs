@@ -21,7 +21,7 @@ use async_graphql::{
     parser::types::{Field, Selection},
     registry::Registry,
 };
-use futures_util::{FutureExt, future::join};
+use futures_util::{FutureExt, TryFutureExt};
 
 use crate::{budget::AnswerSize, error::Error};
 
@@ -141,47 +141,38 @@ async fn object<T: ObjectType>(
     fields: &[&Positioned<Field>],
     answering: Option<&Answering>,
 ) -> ServerResult<Value> {
-    let type_name = T::type_name();
     let guarded = answering.map(|answering| &answering.guarded);
-    let guarded = guarded.filter(|guarded| guarded.has_type(&type_name));
+    let guarded = guarded.filter(|guarded| guarded.has_type(&T::type_name()));
     let is_guarded = |field: &Positioned<Field>| {
-        guarded.is_some_and(|guarded| guarded.has(&type_name, &field.node.name.node))
+        guarded.is_some_and(|guarded| guarded.has(&T::type_name(), &field.node.name.node))
     };
     let plain = |field| AssertUnwindSafe(resolve(object, ctx, field)).catch_unwind();
-    let mut values_of_guarded = Vec::new().into_iter();
     let outcomes = if guarded.is_none() {
         side_by_side(fields.iter().map(|field| plain(field))).await
     } else {
-        // Two kinds of futures, since those of plain fields are large and must not grow.
-        let (apart, others): (Vec<_>, Vec<_>) =
-            fields.iter().copied().partition(|field| is_guarded(field));
-        let apart = apart.iter().map(|field| {
-            let value = extended::<T>(ctx, field, resolve(object, ctx, field));
-            value.boxed()
+        // Boxed, and apart: the futures of plain fields are large, and stay where they are made only in a loop of their own.
+        let outcomes = fields.iter().map(|field| {
+            if is_guarded(field) {
+                let value = extended::<T>(ctx, field, resolve(object, ctx, field));
+                AssertUnwindSafe(value.map_ok(Some)).catch_unwind().boxed()
+            } else {
+                plain(field).boxed()
+            }
         });
-        let others = others.iter().map(|field| plain(field));
-        let (values, outcomes) = join(side_by_side(apart), side_by_side(others)).await;
-        values_of_guarded = values.into_iter();
-        outcomes
+        side_by_side(outcomes).await
     };
-    let mut outcomes = outcomes.into_iter();
     let mut object = IndexMap::with_capacity(fields.len());
     let mut bytes = 0;
-    for field in fields {
-        let outcome = if is_guarded(field) {
-            None
-        } else {
-            outcomes.next()
-        };
+    for (field, outcome) in fields.iter().zip(outcomes) {
         let value = match outcome {
-            // The extensions have handled it, and counted its bytes.
-            None => values_of_guarded.next().unwrap_or(Ok(Value::Null))?,
-            Some(Ok(Ok(Some(value)))) if value != Value::Null => {
+            // The extensions have seen it, and counted it.
+            Ok(value) if is_guarded(field) => value?.unwrap_or_default(),
+            Ok(Ok(Some(value))) if value != Value::Null => {
                 bytes += answered(&field.node, &value);
                 value
             }
-            // The extensions count the bytes of these.
-            Some(outcome) => {
+            // The extensions count what they see.
+            outcome => {
                 let outcome = async { outcome.unwrap_or_else(|panic| resume_unwind(panic)) };
                 extended::<T>(ctx, field, outcome).boxed().await?
             }

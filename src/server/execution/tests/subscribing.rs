@@ -72,6 +72,19 @@ async fn a_caller_who_may_not_subscribe_learns_so_before_anything_runs() {
 }
 
 #[tokio::test]
+async fn a_guarded_field_of_an_event_is_withheld() {
+    let events = events("subscription { numbers(upto: 2) { number forAdmins } }").await;
+
+    for (number, event) in events.iter().enumerate() {
+        let item = json!({"number": number, "forAdmins": null});
+        assert_eq!(event["data"], json!({"numbers": item}));
+        let withheld = json!({"withheld": ["Item.forAdmins"]});
+        assert_eq!(event["extensions"], withheld);
+    }
+    assert_eq!(events.len(), 2);
+}
+
+#[tokio::test]
 async fn an_event_that_fails_is_null_where_it_may_be() {
     let events = events("subscription { maybe { number } }").await;
 
