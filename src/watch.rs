@@ -12,7 +12,6 @@ use crate::{
     app::App,
     bus::{Heard, Listener, Message, Topic},
     error::{Error, Result},
-    ids::UserId,
 };
 
 /// What a live field follows.
@@ -56,8 +55,6 @@ struct Watch<L: Live> {
     news: Listener<L::Id>,
     /// After each message the right is checked again.
     changes: Vec<Listener<Uuid>>,
-    /// Changes of the user's rights, if a user is signed in.
-    rights: Option<Listener<UserId>>,
 }
 
 /// The events of `live` from now on that the caller may read. Nothing is dropped silently: the stream ends with an
@@ -71,12 +68,16 @@ pub async fn follow<L: Live>(
     live: L,
 ) -> Result<impl Stream<Item = Result<L::Item>> + use<L>> {
     // First without listening, so that callers without the right create no topics.
-    let topics = live.check(&app, caller.actor()).await?;
-    let user = caller.actor().id();
+    let mut topics = live.check(&app, caller.actor()).await?;
+    topics.extend(
+        caller
+            .actor()
+            .id()
+            .map(|user| rights_changed_of(user).untyped()),
+    );
     let watch = Watch {
         news: app.bus.listen(&live.news()),
         changes: topics.iter().map(|topic| app.bus.listen(topic)).collect(),
-        rights: user.map(|user| app.bus.listen(&rights_changed_of(user))),
         app,
         caller,
         live,
@@ -99,10 +100,6 @@ impl<L: Live> Watch<L> {
             let news = tokio::select! {
                 heard = self.news.next() => heard,
                 () = any(&mut self.changes) => {
-                    self.check_again().await?;
-                    continue;
-                }
-                () = any(self.rights.as_mut_slice()) => {
                     self.check_again().await?;
                     continue;
                 }
@@ -133,7 +130,7 @@ impl<L: Live> Watch<L> {
 }
 
 /// Waits for a message on any of `listeners`.
-async fn any<M: Message>(listeners: &mut [Listener<M>]) {
+async fn any(listeners: &mut [Listener<Uuid>]) {
     if listeners.is_empty() {
         return std::future::pending().await;
     }

@@ -47,7 +47,10 @@ pub(super) async fn fill(
             // Consecutive people from a random start, so that nobody likes a post twice.
             let first = random.below(readers);
             liked.extend((0..count).map(|n| (*id, people[(first + n) % readers], planned.at)));
-            by_count.entry(number(count)).or_default().push(*id);
+            // Posts are inserted without likes.
+            if count > 0 {
+                by_count.entry(number(count)).or_default().push(*id);
+            }
         }
         app.db
             .write(move |conn| {

@@ -91,10 +91,4 @@ impl Content {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// The content itself.
-    #[must_use]
-    pub fn into_inner(self) -> String {
-        self.0
-    }
 }

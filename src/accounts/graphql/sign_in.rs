@@ -19,8 +19,7 @@ use crate::{
     clock::Timestamp,
     context::ContextExt,
     error::{Error, Result},
-    ids::SignInId,
-    input::Violations,
+    input::{self, Violations},
 };
 
 /// The input of `signUp`.
@@ -213,7 +212,7 @@ impl SignInMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The session to end.")] input: RevokeSignInSessionInput,
     ) -> Result<Option<RevokeSignInSessionPayload>> {
-        let id = SignInId::parse(&input.id).map_err(|rule| Error::invalid("id", rule))?;
+        let id = input::id("id", &input.id)?;
         sessions::revoke(ctx.app(), &ctx.act(ctx.signed_in()?), id).await?;
         Ok(Some(RevokeSignInSessionPayload {
             revoked_sign_in_session_id: id.into(),

@@ -53,11 +53,11 @@ pub async fn refresh(app: &App, refresh_token: &str) -> Result<Granted> {
         .write(move |conn| {
             dialect::lock(conn, Lockable::SignInSessions, session)?;
             match use_token(conn, &shown, now)? {
-                Used::First(token) | Used::Again(token) => {
-                    let expires_at = expiry(ttl, token.session.created_at, now);
+                Used::InTime(began_at, user) => {
+                    let expires_at = expiry(ttl, began_at, now);
                     renew(conn, session, now, expires_at)?;
                     insert_token(conn, &successor_hash, session, expires_at)?;
-                    Ok(Ok((token.user, expires_at)))
+                    Ok(Ok((user, expires_at)))
                 }
                 // Somebody holds a copy, perhaps a thief: the session ends.
                 Used::Late(user) => {
@@ -89,17 +89,10 @@ pub async fn refresh(app: &App, refresh_token: &str) -> Result<Granted> {
 
 /// Which use of a refresh token this is.
 enum Used {
-    First(Token),
-    /// Within [`GRACE`] after the first time.
-    Again(Token),
+    /// The first, or another within [`GRACE`] after it: when the session began, and its user.
+    InTime(Timestamp, User),
     /// Later than that. The token belongs to this user, or was stolen from them.
     Late(UserId),
-}
-
-/// A valid refresh token's session and user.
-struct Token {
-    session: SignInSession,
-    user: User,
 }
 
 /// Marks the token with this hash as used.
@@ -126,19 +119,18 @@ fn use_token(conn: &mut Conn, hash: &[u8], now: Timestamp) -> Result<Used> {
     if expires_at <= now || session.expires_at <= now {
         return Err(Error::TokenInvalid);
     }
-    let token = Token { session, user };
     match rotated_at {
         None => {
             let rotated = refresh_tokens::rotated_at.eq(now);
             on!(conn, |c| diesel::update(refresh_tokens::table.find(hash))
                 .set(rotated)
                 .execute(c))?;
-            Ok(Used::First(token))
         }
         // In either direction: the system's time may have been set back.
-        Some(at) if now.distance(at) < GRACE => Ok(Used::Again(token)),
-        Some(_) => Ok(Used::Late(token.user.id)),
+        Some(at) if now.distance(at) >= GRACE => return Ok(Used::Late(user.id)),
+        Some(_) => {}
     }
+    Ok(Used::InTime(session.created_at, user))
 }
 
 /// Extends `session`, and deletes its expired tokens.

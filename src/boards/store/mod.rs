@@ -38,13 +38,10 @@ pub fn changed(board: BoardId) -> Topic<BoardId> {
 }
 
 /// The condition, for a query on `boards`, that the actor may enter the board.
-pub fn may_enter(actor: &Actor) -> entered_by {
-    entered_by(actor.is_admin(), actor.id_or_nil())
-}
-
-/// [`may_enter`] in plain values.
 #[auto_type]
-pub fn entered_by(is_admin: bool, user: UserId) -> _ {
+pub fn may_enter(actor: &Actor) -> _ {
+    let is_admin: bool = actor.is_admin();
+    let user: UserId = actor.id_or_nil();
     let granted = exists(
         board_grants::table
             .filter(board_grants::board_id.eq(boards::id))

@@ -32,12 +32,10 @@ pub fn added_to(post: PostId) -> Topic<CommentId> {
 }
 
 /// The condition, for a query on `comments`, that the comment is not hidden from the actor.
-fn is_shown(actor: &Actor) -> shown_to {
-    shown_to(actor.is_admin(), actor.id_or_nil())
-}
-
 #[auto_type]
-fn shown_to(is_admin: bool, user: UserId) -> _ {
+fn is_shown(actor: &Actor) -> _ {
+    let is_admin: bool = actor.is_admin();
+    let user: UserId = actor.id_or_nil();
     let own = comments::author_id
         .is_not_null()
         .and(comments::author_id.assume_not_null().eq(user));
@@ -46,17 +44,13 @@ fn shown_to(is_admin: bool, user: UserId) -> _ {
 
 /// The condition, for a query on `comments`, that the actor may read the comment's post. A subquery for each comment,
 /// not a join: see the lists of posts.
-fn stands_on_readable_post(actor: &Actor) -> on_post_read_by {
-    on_post_read_by(actor.is_admin(), actor.id_or_nil())
-}
-
 #[auto_type]
-fn on_post_read_by(is_admin: bool, user: UserId) -> _ {
-    let is_read: posts_store::read_by = posts_store::read_by(is_admin, user);
+fn stands_on_readable_post(actor: &Actor) -> _ {
+    let may_read: posts_store::may_read = posts_store::may_read(actor);
     posts::table
         .inner_join(boards::table)
         .filter(posts::id.eq(comments::post_id))
-        .select(is_read)
+        .select(may_read)
         .single_value()
 }
 

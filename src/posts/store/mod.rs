@@ -45,26 +45,18 @@ pub fn changed(post: PostId) -> Topic<PostId> {
 }
 
 /// The condition, for a query on `posts` and `boards`, that the actor may read the post.
-pub fn may_read(actor: &Actor) -> read_by {
-    read_by(actor.is_admin(), actor.id_or_nil())
-}
-
-/// [`may_read`] in plain values.
 #[auto_type]
-pub fn read_by(is_admin: bool, user: UserId) -> _ {
-    let entered: boards_store::entered_by = boards_store::entered_by(is_admin, user);
-    let shown: shown_to = shown_to(is_admin, user);
-    entered.and(shown)
+pub fn may_read(actor: &Actor) -> _ {
+    let may_enter: boards_store::may_enter = boards_store::may_enter(actor);
+    let is_shown: is_shown = is_shown(actor);
+    may_enter.and(is_shown)
 }
 
 /// The condition, for a query on `posts`, that the post is not hidden from the actor.
-fn is_shown(actor: &Actor) -> shown_to {
-    shown_to(actor.is_admin(), actor.id_or_nil())
-}
-
-/// [`is_shown`] in plain values.
 #[auto_type]
-pub fn shown_to(is_admin: bool, user: UserId) -> _ {
+fn is_shown(actor: &Actor) -> _ {
+    let is_admin: bool = actor.is_admin();
+    let user: UserId = actor.id_or_nil();
     let own = posts::author_id
         .is_not_null()
         .and(posts::author_id.assume_not_null().eq(user));
