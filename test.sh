@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# All tests, on the embedded engine and on MariaDB, and those that need Node and a browser. Installs what is missing
-# (Debian, with apt), starts the servers that it needs on free ports in a temporary folder, and stops them again.
+# All tests, on the embedded backends and on MariaDB and Redis, and those that need Node and a browser. Installs what is
+# missing (Debian, with apt), starts the servers that it needs on free ports in a temporary folder, and stops them again.
 #
-#   ./test.sh                all of it
-#   ./test.sh sqlite | mysql | js      one part
+#   ./test.sh                              all of it
+#   ./test.sh embedded | engines | js      one part
 #
-# TEST_MYSQL_URL=mysql://USER:PASSWORD@HOST:PORT uses a MySQL or MariaDB server that is there already.
+# These use servers that are there already:
+#   TEST_MYSQL_URL=mysql://USER:PASSWORD@HOST:PORT
+#   TEST_REDIS_URL=redis://HOST:PORT
 set -euo pipefail
 cd "$(dirname "$0")"
-parts=${*:-sqlite mysql js}
+parts=${*:-embedded engines js}
 
 temp=$(mktemp -d)
 started=()
@@ -71,6 +73,20 @@ start_mariadb() {
   export TEST_MYSQL_URL=mysql://tester:tester@127.0.0.1:$port
 }
 
+start_redis() {
+  # Some tests stop a Redis of their own.
+  need redis-server redis-server
+  [ -n "${TEST_REDIS_URL:-}" ] && return
+  need python3 python3
+  local port
+  port=$(free_port)
+  say "starting Redis on port $port"
+  redis-server --port "$port" --bind 127.0.0.1 --save "" --appendonly no --dir "$temp" >"$temp/redis.log" 2>&1 &
+  started+=($!)
+  until_ready 30 $! redis-cli -p "$port" ping || { tail -n 30 "$temp/redis.log" >&2; exit 1; }
+  export TEST_REDIS_URL=redis://127.0.0.1:$port
+}
+
 # no_secrets FOLDER: none of the lines of FOLDER/secrets stands in FOLDER/log, and there is something in both.
 no_secrets() {
   local lines secrets
@@ -104,18 +120,19 @@ start_madang() {
 
 for part in $parts; do
   case $part in
-    sqlite)
-      say "tests on SQLite"
-      mkdir "$temp/sqlite"
-      TEST_ENGINE=sqlite TEST_LOG_DIR=$temp/sqlite cargo test --quiet
-      no_secrets "$temp/sqlite"
+    embedded)
+      say "tests on the embedded backends"
+      mkdir "$temp/embedded"
+      TEST_BACKENDS=embedded TEST_LOG_DIR=$temp/embedded cargo test --quiet
+      no_secrets "$temp/embedded"
       ;;
-    mysql)
+    engines)
       start_mariadb
-      say "tests on MariaDB"
-      mkdir "$temp/mysql"
-      TEST_ENGINE=mysql TEST_LOG_DIR=$temp/mysql cargo test --quiet --test it
-      no_secrets "$temp/mysql"
+      start_redis
+      say "tests on MariaDB and Redis"
+      mkdir "$temp/engines"
+      TEST_BACKENDS=engines TEST_LOG_DIR=$temp/engines cargo test --quiet --test it
+      no_secrets "$temp/engines"
       ;;
     js)
       need node nodejs
@@ -130,7 +147,7 @@ for part in $parts; do
       no_secrets "$temp/js"
       ;;
     *)
-      echo "there is no part $part: sqlite, mysql or js" >&2
+      echo "there is no part $part: embedded, engines or js" >&2
       exit 2
       ;;
   esac

@@ -12,6 +12,7 @@ use crate::{
     db::Db,
     error::{Error, Result},
     keys::Keys,
+    redis::Redis,
 };
 
 /// All ports. Cheap to clone.
@@ -25,9 +26,17 @@ pub struct Ports {
     pub db: Db,
     pub cache: Cache,
     pub bus: Bus,
+    redis: Option<Redis>,
     pub rights: Rights,
     pub cpu: Cpu,
     pub keys: Keys,
+}
+
+/// Whether one backend answers.
+pub struct Backend {
+    /// As in the log and in `extensions`: `database`, `redis` …
+    pub name: &'static str,
+    pub is_up: bool,
 }
 
 impl std::ops::Deref for App {
@@ -46,17 +55,40 @@ impl App {
     pub async fn open(config: Config, clock: Clock) -> Result<Self, Fault> {
         config.check()?;
         let keys = Keys::open(&config)?;
-        let (db, bus) = (Db::open(&config).await?, Bus::in_process());
+        let db = Db::open(&config).await?;
+        let redis = Redis::open(&config).await?;
+        let bus = match &redis {
+            None => Bus::in_process(),
+            Some(redis) => Bus::through(redis)
+                .await
+                .map_err(|_| Fault::new("REDIS_URL", "does not let this user subscribe"))?,
+        };
         Ok(Self(Arc::new(Ports {
             rights: Rights::new(db.clone(), bus.clone(), clock.clone()),
             db,
             cache: Cache::in_process(clock.clone()),
             bus,
+            redis,
             cpu: Cpu::default(),
             keys,
             config,
             clock,
         })))
+    }
+
+    /// Asks every backend whether it works.
+    pub async fn backends(&self) -> Vec<Backend> {
+        let mut backends = vec![Backend {
+            name: "database",
+            is_up: self.db.ping().await.is_ok(),
+        }];
+        if let Some(redis) = &self.redis {
+            backends.push(Backend {
+                name: "redis",
+                is_up: redis.ping().await.is_ok() && self.bus.health().is_ok(),
+            });
+        }
+        backends
     }
 
     /// Counts an attempt at `what` by `who`. `limit` attempts are allowed in `window`; with RATE_LIMITS off, any

@@ -24,6 +24,7 @@ pub mod budget;
 pub mod bus;
 pub mod cache;
 pub mod db;
+pub mod redis;
 
 pub mod by_type;
 pub mod clock;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use futures_util::{FutureExt, Stream, future::select_all, stream};
+use futures_util::{Stream, stream};
 use uuid::Uuid;
 
 use crate::{
@@ -54,14 +54,14 @@ struct Watch<L: Live> {
     live: L,
     news: Listener<L::Id>,
     /// After each message the right is checked again.
-    changes: Vec<Listener<Uuid>>,
+    changes: Listener<Uuid>,
 }
 
 /// The events of `live` from now on that the caller may read. Nothing is dropped silently: the stream ends with an
 /// error when the caller loses the right, and with `RESYNC_REQUIRED` when news were missed.
 ///
 /// # Errors
-/// `NOT_FOUND` when the caller may not follow it.
+/// `NOT_FOUND` when the caller may not follow it; `UNAVAILABLE` when the bus does not work.
 pub async fn follow<L: Live>(
     app: App,
     caller: Arc<Caller>,
@@ -76,8 +76,8 @@ pub async fn follow<L: Live>(
             .map(|user| rights_changed_of(user).untyped()),
     );
     let watch = Watch {
-        news: app.bus.listen(&live.news()),
-        changes: topics.iter().map(|topic| app.bus.listen(topic)).collect(),
+        news: app.bus.listen(&[live.news()]).await?,
+        changes: app.bus.listen(&topics).await?,
         app,
         caller,
         live,
@@ -98,17 +98,22 @@ impl<L: Live> Watch<L> {
     async fn next(&mut self) -> Result<L::Item> {
         loop {
             let news = tokio::select! {
-                heard = self.news.next() => heard,
-                () = any(&mut self.changes) => {
+                biased;
+                _ = self.changes.next() => {
                     self.check_again().await?;
                     continue;
                 }
+                heard = self.news.next() => heard,
             };
-            let Heard::Message(id) = news else {
+            let Heard::News(news) = news else {
                 // News are not replayed: clients reload the data and subscribe again.
                 return Err(Error::ResyncRequired);
             };
-            match self.live.read(&self.app, self.caller.actor(), id).await {
+            match self
+                .live
+                .read(&self.app, self.caller.actor(), news.about)
+                .await
+            {
                 // The subscriber may not read it, or it is gone.
                 Err(Error::NotFound) => {}
                 read => return read,
@@ -127,12 +132,4 @@ impl<L: Live> Watch<L> {
             .await
             .map(drop)
     }
-}
-
-/// Waits for a message on any of `listeners`.
-async fn any(listeners: &mut [Listener<Uuid>]) {
-    if listeners.is_empty() {
-        return std::future::pending().await;
-    }
-    select_all(listeners.iter_mut().map(|listener| listener.next().boxed())).await;
 }

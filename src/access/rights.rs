@@ -54,7 +54,9 @@ impl Rights {
     /// `TOKEN_INVALID` when it has ended, `BANNED` when its user is.
     pub async fn of(&self, session: SignInId) -> Result<SignedIn> {
         let as_of = match self.cache.recall(session) {
-            Ok(signed_in) => return Ok(signed_in),
+            // While the bus is down, nothing tells of changes elsewhere.
+            Ok(signed_in) if self.bus.health().is_ok() => return Ok(signed_in),
+            Ok(_) => self.cache.as_of(),
             Err(as_of) => as_of,
         };
         type Row = (UserId, Role, bool, Option<String>, Timestamp);
@@ -99,7 +101,7 @@ impl Rights {
     /// Drops what a message of [`RIGHTS_CHANGED`] is about from the cache.
     pub fn forget(&self, heard: Heard<UserId>) {
         match heard {
-            Heard::Message(user) => self.cache.forget(user),
+            Heard::News(news) => self.cache.forget(news.about),
             Heard::Missed => self.cache.forget_all(),
         }
     }
@@ -148,6 +150,10 @@ impl RightsCache {
             }
             _ => Err(AsOf(remembered.changes)),
         }
+    }
+
+    fn as_of(&self) -> AsOf {
+        AsOf(self.remembered.lock().changes)
     }
 
     /// Caches what was read, unless rights have changed since the read began.

@@ -13,7 +13,7 @@ pub use limits::Limits;
 pub use values::{
     CommaSeparated, Fault, LogFormat, Optional, SameSite, Secret, Switch, Synchronous,
 };
-use values::{log_filter, networks, optional_http_url, origins, positive_time};
+use values::{log_filter, name, networks, optional_http_url, origins, positive_time};
 
 /// The whole configuration.
 #[derive(Args, Clone, Debug)]
@@ -44,6 +44,20 @@ pub struct Config {
         value_name = "URL"
     )]
     pub database_url: Secret,
+
+    /// redis://USER:PASSWORD@HOST:PORT/DATABASE, which several servers share; empty: everything within this process.
+    #[arg(
+        long,
+        env = "REDIS_URL",
+        default_value = "",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub redis_url: Secret,
+
+    /// The beginning of all names in Redis, so that several communities can share one.
+    #[arg(long, env = "REDIS_PREFIX", default_value = "madang", value_name = "NAME", value_parser = name)]
+    pub redis_prefix: String,
 
     /// Durability of SQLite's commits.
     #[arg(
@@ -162,11 +176,21 @@ impl Config {
                 "begins neither with sqlite:// nor with mysql://",
             ));
         }
+        let redis = self.redis_url.expose();
+        let is_redis = ["redis://", "rediss://"]
+            .iter()
+            .any(|s| redis.starts_with(s));
+        if !redis.is_empty() && !is_redis {
+            return Err(Fault::new(
+                "REDIS_URL",
+                "begins neither with redis:// nor with rediss://",
+            ));
+        }
         match self.jwt_secret.expose().len() {
-            0 if !self.is_embedded() => {
+            0 if !self.is_embedded() || is_redis => {
                 return Err(Fault::new(
                     "JWT_SECRET",
-                    "is needed with a mysql:// DATABASE_URL; set at least 32 random bytes",
+                    "is needed with a mysql:// DATABASE_URL or a REDIS_URL; set at least 32 random bytes",
                 ));
             }
             1..32 => return Err(Fault::new("JWT_SECRET", "has fewer than 32 bytes")),

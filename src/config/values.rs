@@ -155,6 +155,14 @@ pub(super) fn networks(text: &str) -> Result<CommaSeparated<IpNet>, String> {
         .map(CommaSeparated)
 }
 
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    if text.is_empty() || text.len() > 100 || !text.chars().all(is_part) {
+        return Err("must be 1 to 100 letters, digits, or any of - _ . :".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
     tracing_subscriber::EnvFilter::try_new(text)
         .map(|_| text.to_owned())

@@ -24,15 +24,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{
     execution::{Engine, Execution},
     net::Net,
-    pages::{Backend, Pages},
+    pages::Pages,
     rights::Accounts,
 };
 use crate::{
     access::RIGHTS_CHANGED,
     app::App,
     budget::Budget,
+    bus::Listener,
     clock::Clock,
     config::{Config, Fault},
+    error::Result,
+    ids::UserId,
     posts::store::views,
 };
 
@@ -53,15 +56,18 @@ pub struct Server {
 
 impl Server {
     /// Builds a server. It listens to the bus from now on, in tasks that end with the server.
-    #[must_use]
-    pub fn new(app: App) -> Self {
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the bus does not work.
+    pub async fn new(app: App) -> Result<Self> {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let accounts = Arc::new(Accounts::new(app.clone()));
-        let net = Net::new(&app, accounts.clone(), tasks.clone(), shutdown.clone());
+        let net = Net::new(&app, accounts.clone(), tasks.clone(), shutdown.clone()).await?;
+        let changes = app.bus.listen(&[RIGHTS_CHANGED]).await?;
         tasks.spawn(
             shutdown
                 .clone()
-                .run_until_cancelled_owned(forget_changed_rights(app.clone())),
+                .run_until_cancelled_owned(forget_changed_rights(app.clone(), changes)),
         );
         tasks.spawn(write_views(app.clone(), shutdown.clone()));
 
@@ -79,13 +85,13 @@ impl Server {
         let engine = Engine::new(schema, app.clone(), accounts);
         let routes = http::routes(net.clone(), engine).merge(pages::routes(pages));
         let router = net::layered(routes, &net.origins);
-        Self {
+        Ok(Self {
             app,
             router,
             tasks,
             shutdown,
             budget: net.budget.clone(),
-        }
+        })
     }
 
     /// The router, to be called in process or served.
@@ -135,7 +141,9 @@ pub async fn serve(config: Config, clock: Clock) -> Result<(), Fault> {
         |e: std::io::Error| Fault::new("BIND", format!("cannot listen on {bind}: {e}"));
     let listener = TcpListener::bind(bind).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
-    let server = Server::new(app);
+    let server = Server::new(app)
+        .await
+        .map_err(|_| Fault::new("REDIS_URL", "does not answer"))?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     welcome(&server.app.config, address);
     let stopping = server.clone();
@@ -202,8 +210,7 @@ async fn flush_views(app: &App) {
 }
 
 /// Drops the cached rights of users whose rights have changed on another server.
-async fn forget_changed_rights(app: App) {
-    let mut changes = app.bus.listen(&RIGHTS_CHANGED);
+async fn forget_changed_rights(app: App, mut changes: Listener<UserId>) {
     loop {
         app.rights.forget(changes.next().await);
     }
@@ -212,12 +219,6 @@ async fn forget_changed_rights(app: App) {
 fn ready_check(app: App) -> pages::ReadyCheck {
     Arc::new(move || {
         let app = app.clone();
-        async move {
-            vec![Backend {
-                name: "database",
-                is_up: app.db.ping().await.is_ok(),
-            }]
-        }
-        .boxed()
+        async move { app.backends().await }.boxed()
     })
 }

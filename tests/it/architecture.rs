@@ -11,7 +11,7 @@ use std::{
 use crate::support::tables;
 
 /// The floors, from the ground up, by the beginning of a module's path; `*` stands for a feature.
-const FLOORS: [&[&str]; 9] = [
+const FLOORS: [&[&str]; 10] = [
     &[
         "budget",
         "by_type",
@@ -29,6 +29,7 @@ const FLOORS: [&[&str]; 9] = [
         "terms",
         "text",
     ],
+    &["redis"],
     &["db", "cache", "bus"],
     &["access"],
     &["app"],

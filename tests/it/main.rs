@@ -27,6 +27,7 @@ mod lists;
 mod live;
 mod migrations;
 mod orders;
+mod ports;
 mod posts;
 mod readme;
 mod search;

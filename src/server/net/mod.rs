@@ -87,21 +87,20 @@ impl std::ops::Deref for Net {
 
 impl Net {
     /// Listens for changed rights from now on, in a task of `tasks` that ends with `shutdown`.
-    #[must_use]
-    pub fn new(
+    pub async fn new(
         app: &App,
         authenticator: Arc<dyn Authenticator>,
         tasks: TaskTracker,
         shutdown: CancellationToken,
-    ) -> Self {
+    ) -> Result<Self> {
         let seats = Seats::default();
-        let listener = app.bus.listen(&RIGHTS_CHANGED);
+        let listener = app.bus.listen(&[RIGHTS_CHANGED]).await?;
         tasks.spawn(
             shutdown
                 .clone()
                 .run_until_cancelled_owned(seats.clone().listen(listener)),
         );
-        Self(Arc::new(Shared {
+        Ok(Self(Arc::new(Shared {
             app: app.clone(),
             authenticator,
             documents: PersistedDocuments::default(),
@@ -111,7 +110,7 @@ impl Net {
             budget: Budget::new(&app.config.limits),
             tasks,
             shutdown,
-        }))
+        })))
     }
 
     /// Where a request comes from. Without a peer, as in a router that is called in process, that is 127.0.0.1.

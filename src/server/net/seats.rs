@@ -48,8 +48,8 @@ impl Seats {
             let heard = listener.next().await;
             let seats = self.0.lock();
             match heard {
-                Heard::Message(user) => {
-                    let theirs = seats.get(&user);
+                Heard::News(news) => {
+                    let theirs = seats.get(&news.about);
                     theirs.into_iter().flatten().for_each(|s| s.notify_one());
                 }
                 Heard::Missed => seats.values().flatten().for_each(|s| s.notify_one()),
@@ -111,7 +111,11 @@ mod tests {
             seats.take(user(1), 9).unwrap(),
             seats.take(user(2), 9).unwrap(),
         );
-        listening.spawn_local(seats.clone().listen(bus.listen(&RIGHTS_CHANGED)));
+        listening.spawn_local(
+            seats
+                .clone()
+                .listen(bus.listen(&[RIGHTS_CHANGED]).await.unwrap()),
+        );
 
         bus.publish(&RIGHTS_CHANGED, user(1));
 

@@ -16,18 +16,13 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::Backend;
+
 /// Pages load nothing from other servers.
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; \
      object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
-
-/// Whether one backend answers.
-pub struct Backend {
-    /// As in the log and in `extensions`: `database`, `redis` …
-    pub name: &'static str,
-    pub is_up: bool,
-}
 
 /// Asks every backend whether it answers.
 pub type ReadyCheck = Arc<dyn Fn() -> BoxFuture<'static, Vec<Backend>> + Send + Sync>;

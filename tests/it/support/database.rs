@@ -13,13 +13,13 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Set for the whole run by `TEST_ENGINE`: `sqlite`, unless it says `mysql`.
+    /// Set for the whole run by `TEST_BACKENDS`: `embedded`, unless it says `engines`.
     pub fn of_this_run() -> Self {
-        match std::env::var_os("TEST_ENGINE") {
-            Some(engine) if engine == "mysql" => Self::Mysql,
-            Some(engine) if engine == "sqlite" => Self::Sqlite,
+        match std::env::var_os("TEST_BACKENDS") {
+            Some(backends) if backends == "engines" => Self::Mysql,
+            Some(backends) if backends == "embedded" => Self::Sqlite,
             None => Self::Sqlite,
-            Some(other) => panic!("TEST_ENGINE is {other:?}: neither sqlite nor mysql"),
+            Some(other) => panic!("TEST_BACKENDS is {other:?}: neither embedded nor engines"),
         }
     }
 }
@@ -67,6 +67,22 @@ impl Drop for Database {
         });
         if !matches!(dropping.join(), Ok(Ok(()))) {
             eprintln!("a test's schema could not be dropped");
+        }
+    }
+}
+
+/// The flags for the Redis of this run, with a prefix of the test's own; none where everything is embedded.
+pub fn redis_flags(engine: Engine) -> Vec<String> {
+    match engine {
+        Engine::Sqlite => Vec::new(),
+        Engine::Mysql => {
+            let url = std::env::var("TEST_REDIS_URL").expect(
+                "TEST_REDIS_URL is needed for the tests on engines; ./test.sh starts a server and sets it",
+            );
+            let prefix = format!("test-{}", uuid::Uuid::now_v7().simple());
+            ["--redis-url", &url, "--redis-prefix", &prefix]
+                .map(str::to_owned)
+                .into()
         }
     }
 }

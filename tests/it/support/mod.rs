@@ -5,6 +5,7 @@ mod cut;
 mod database;
 pub mod log;
 mod process;
+mod servers;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -27,8 +28,9 @@ use tempfile::TempDir;
 
 pub use client::{Answer, Client};
 pub use cut::{Cut, proxy};
-pub use database::{Database, Engine, tables};
+pub use database::{Database, Engine, redis_flags, tables};
 pub use process::{Process, address_of, mutate};
+pub use servers::RedisServer;
 
 /// A password that nobody else has.
 pub const PASSWORD: &str = "correct horse battery";
@@ -75,7 +77,13 @@ impl TestApp {
         log::start();
         let volume = tempfile::tempdir().unwrap();
         let database = database::Database::make(engine, volume.path()).await;
+        let redis = if flags.contains(&"--redis-url") {
+            Vec::new()
+        } else {
+            database::redis_flags(engine)
+        };
         let mut flags = flags.to_vec();
+        flags.extend(redis.iter().map(String::as_str));
         flags.extend([
             "--database-url",
             &database.url,
@@ -86,7 +94,7 @@ impl TestApp {
         let app = App::open(config(volume.path(), &flags), clock.clone())
             .await
             .unwrap();
-        let server = Server::new(app.clone());
+        let server = Server::new(app.clone()).await.unwrap();
         Arc::new(Self {
             app,
             clock,

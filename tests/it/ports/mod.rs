@@ -1,0 +1,29 @@
+//! The contracts of the ports: the same tests for every backend. `TEST_BACKENDS` chooses the backends of a run.
+
+mod bus;
+
+use madang::app::App;
+
+use crate::support::{Engine, TestApp, config, redis_flags};
+
+/// Two servers that share everything that can be shared: on embedded backends these are two clones of one.
+async fn two_servers(app: &TestApp, flags: &[String]) -> (App, App) {
+    if Engine::of_this_run() == Engine::Sqlite {
+        return (app.app.clone(), app.app.clone());
+    }
+    (open(app, flags).await, open(app, flags).await)
+}
+
+async fn open(app: &TestApp, flags: &[String]) -> App {
+    let mut flags: Vec<_> = flags.iter().map(String::as_str).collect();
+    let secret = app.app.config.jwt_secret.expose();
+    let url = app.app.config.database_url.expose();
+    flags.extend(["--jwt-secret", secret, "--database-url", url]);
+    App::open(config(app.volume.path(), &flags), app.clock.clone())
+        .await
+        .unwrap()
+}
+
+fn shared() -> Vec<String> {
+    redis_flags(Engine::of_this_run())
+}
