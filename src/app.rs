@@ -27,6 +27,8 @@ pub struct Ports {
     pub cache: Cache,
     pub bus: Bus,
     redis: Option<Redis>,
+    /// Counts while the cache cannot be reached.
+    alone: Cache,
     pub rights: Rights,
     pub cpu: Cpu,
     pub keys: Keys,
@@ -57,16 +59,20 @@ impl App {
         let keys = Keys::open(&config)?;
         let db = Db::open(&config).await?;
         let redis = Redis::open(&config).await?;
-        let bus = match &redis {
-            None => Bus::in_process(),
-            Some(redis) => Bus::through(redis)
-                .await
-                .map_err(|_| Fault::new("REDIS_URL", "does not let this user subscribe"))?,
+        let alone = Cache::in_process(clock.clone(), db.clone());
+        let (cache, bus) = match &redis {
+            None => (alone.clone(), Bus::in_process()),
+            Some(redis) => {
+                let bus = Bus::through(redis).await;
+                let refused = |_| Fault::new("REDIS_URL", "does not let this user subscribe");
+                (Cache::through(redis), bus.map_err(refused)?)
+            }
         };
         Ok(Self(Arc::new(Ports {
             rights: Rights::new(db.clone(), bus.clone(), clock.clone()),
             db,
-            cache: Cache::in_process(clock.clone()),
+            cache,
+            alone,
             bus,
             redis,
             cpu: Cpu::default(),
@@ -91,8 +97,8 @@ impl App {
         backends
     }
 
-    /// Counts an attempt at `what` by `who`. `limit` attempts are allowed in `window`; with RATE_LIMITS off, any
-    /// number.
+    /// Counts an attempt at `what` by `who`. `limit` attempts are allowed in `window`, on all servers together; with
+    /// RATE_LIMITS off, any number. While Redis is away, each server counts by itself.
     ///
     /// # Errors
     /// `RATE_LIMITED` for attempts over the limit.
@@ -100,10 +106,11 @@ impl App {
         if !self.config.rate_limits.is_on() {
             return Ok(());
         }
-        let (count, retry_after) = self
-            .cache
-            .count(&format!("rate:{what}:{who}"), window)
-            .await?;
+        let key = format!("rate:{what}:{who}");
+        let (count, retry_after) = match self.cache.count(&key, window).await {
+            Err(Error::Unavailable { .. }) => self.alone.count(&key, window).await?,
+            counted => counted?,
+        };
         if count > u64::from(limit) {
             Err(Error::RateLimited { retry_after })
         } else {

@@ -32,6 +32,7 @@ const MYSQL: &[(&str, &str)] = mysql![
     "0003_likes_views_orders",
     "0004_post_search",
     "0005_sign_in_addresses",
+    "0006_cache_entries",
 ];
 
 type Done = Result<(), Box<dyn std::error::Error + Send + Sync>>;

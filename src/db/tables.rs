@@ -144,6 +144,19 @@ table! {
     }
 }
 
+table! {
+    /// What the cache of a server without Redis must not forget when it is restarted.
+    cache_entries (name) {
+        name -> Text,
+        /// 0 counter, 1 value, 2 claim, 3 fence of a lock.
+        kind -> SmallInt,
+        number -> BigInt,
+        value -> Nullable<Binary>,
+        /// Null for fences, which stay.
+        expires_at -> Nullable<BigInt>,
+    }
+}
+
 joinable!(sign_in_sessions -> users (user_id));
 joinable!(refresh_tokens -> sign_in_sessions (session_id));
 joinable!(board_grants -> users (user_id));

@@ -127,6 +127,9 @@ impl Server {
         }
         // No request runs any more, so these are the last ones.
         flush_views(&self.app).await;
+        if let Err(error) = self.app.cache.save().await {
+            tracing::warn!(%error, "rates and tokens could not be saved for the next start");
+        }
     }
 }
 
@@ -137,6 +140,9 @@ impl Server {
 pub async fn serve(config: Config, clock: Clock) -> Result<(), Fault> {
     let bind = config.bind;
     let app = App::open(config, clock).await?;
+    if let Err(error) = app.cache.restore().await {
+        tracing::warn!(%error, "rates and tokens of the last run could not be read");
+    }
     let cannot_listen =
         |e: std::io::Error| Fault::new("BIND", format!("cannot listen on {bind}: {e}"));
     let listener = TcpListener::bind(bind).await.map_err(cannot_listen)?;

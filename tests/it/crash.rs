@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::{
     counters::wrong,
-    support::{Database, Engine, PASSWORD, Process, config, insert_user, mutate},
+    support::{Backends, Database, PASSWORD, Process, config, insert_user, mutate},
 };
 
 /// The database as it is once the server is gone.
@@ -129,7 +129,7 @@ async fn write(address: String, token: String, board: String, n: usize, done: Ac
 async fn a_server_that_is_killed_loses_nothing_that_it_acknowledged() {
     const WRITERS: usize = 8;
     let volume = tempfile::tempdir().unwrap();
-    let database = Database::make(Engine::of_this_run(), volume.path()).await;
+    let database = Database::make(Backends::of_this_run(), volume.path()).await;
     let app = open(volume.path(), &database.url).await;
     insert_user(&app, "admin", Role::Admin).await;
     for n in 0..WRITERS {
@@ -260,7 +260,7 @@ async fn a_full_disk_is_told_and_over_when_there_is_room() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_whose_files_are_gone_takes_no_writes() {
     for suffix in ["", "-wal"] {
-        let app = crate::support::TestApp::on(Engine::Sqlite, &[]).await;
+        let app = crate::support::TestApp::on(Backends::Embedded, &[]).await;
         let admin = app.admin().await;
         let board = admin.board(crate::support::any_board()).await;
         let post = admin.post_on(&board, "kept").await;

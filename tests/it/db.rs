@@ -18,7 +18,7 @@ use madang::{
     ids::BoardId,
 };
 
-use crate::support::{Engine, TestApp};
+use crate::support::{Backends, TestApp};
 
 fn insert(conn: &mut Conn, id: BoardId, key: &str) -> Result<()> {
     let row = (
@@ -172,7 +172,7 @@ async fn a_unique_column_refuses_and_says_which() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_cannot_write() {
-    let app = TestApp::on(Engine::Sqlite, &[]).await;
+    let app = TestApp::on(Backends::Embedded, &[]).await;
     let id = app.clock.id();
 
     let refused = app.app.db.read(move |conn| insert(conn, id, "a")).await;
@@ -217,7 +217,7 @@ async fn who_hangs_up_after_the_start_stops_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_hangs_up_before_the_start_changes_nothing() {
-    let app = TestApp::on(Engine::Sqlite, &[]).await;
+    let app = TestApp::on(Backends::Embedded, &[]).await;
     let (slow, late) = (app.clock.id(), app.clock.id());
     let ran = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&ran);
@@ -253,7 +253,7 @@ async fn who_hangs_up_before_the_start_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_that_wait_share_a_commit() {
-    let app = TestApp::on(Engine::Sqlite, &[]).await;
+    let app = TestApp::on(Backends::Embedded, &[]).await;
     let before = app.app.db.statements();
 
     let writes = (0..50).map(|n| {
@@ -343,7 +343,7 @@ async fn text_of_every_kind_round_trips() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_opens_again_with_what_it_held() {
-    let app = TestApp::on(Engine::Sqlite, &[]).await;
+    let app = TestApp::on(Backends::Embedded, &[]).await;
     write(&app.app, "a").await.unwrap();
     let url = format!(
         "sqlite://{}",
@@ -375,9 +375,9 @@ async fn several_that_start_at_once_on_one_folder_all_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_the_server_has_cut_are_made_anew() {
-    let app = TestApp::on(Engine::of_this_run(), &[]).await;
+    let app = TestApp::on(Backends::of_this_run(), &[]).await;
     write(&app.app, "a").await.unwrap();
-    if Engine::of_this_run() == Engine::Sqlite {
+    if Backends::of_this_run() == Backends::Embedded {
         // There is no server that could cut anything.
         assert_eq!(keys(&app.app).await, ["a"]);
         return;

@@ -4,7 +4,7 @@ use diesel::{QueryableByName, RunQueryDsl, sql_types::Text};
 use futures_util::future::join_all;
 use madang::db::{Conn, Db, on};
 
-use crate::support::{Cut, Database, Engine, config, proxy};
+use crate::support::{Backends, Cut, Database, config, proxy};
 
 #[derive(QueryableByName)]
 struct Name {
@@ -57,17 +57,17 @@ async fn schema(db: &Db) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_that_is_cut_off_anywhere_goes_on_at_the_next_start() {
-    if Engine::of_this_run() == Engine::Sqlite {
+    if Backends::of_this_run() == Backends::Embedded {
         // One transaction: `crash` kills the program on both engines.
         return;
     }
     let volume = tempfile::tempdir().unwrap();
-    let clean = Database::make(Engine::Mysql, volume.path()).await;
+    let clean = Database::make(Backends::Engines, volume.path()).await;
     let expected = schema(&open(&clean.url).await.unwrap()).await;
 
     // Whether it cut anything.
     let try_at = async |cut, at| {
-        let database = Database::make(Engine::Mysql, volume.path()).await;
+        let database = Database::make(Backends::Engines, volume.path()).await;
         let killed = open(&proxy(&database.url, at, cut).await).await;
 
         let again = open(&database.url).await;

@@ -6,7 +6,7 @@ use madang::bus::{BACKLOG, Bus, Heard, Listener, News, Topic};
 use uuid::Uuid;
 
 use super::{shared, two_servers};
-use crate::support::{Engine, RedisServer, TestApp};
+use crate::support::{Backends, RedisServer, TestApp};
 
 const RIGHTS: Topic<Uuid> = Topic::only("rights");
 const BOARDS: Topic<Uuid> = Topic::only("boards");
@@ -209,7 +209,7 @@ async fn nothing_is_missed_between_a_look_and_a_wait() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_leaves_redis_with_its_last_listener() {
-    if Engine::of_this_run() == Engine::Sqlite {
+    if Backends::of_this_run() == Backends::Embedded {
         return;
     }
     let (app, flags) = (TestApp::start().await, shared());
@@ -247,7 +247,7 @@ async fn a_topic_leaves_redis_with_its_last_listener() {
 #[tokio::test(flavor = "multi_thread")]
 async fn when_redis_goes_away_nothing_fails_and_when_it_is_back_listeners_hear_that_they_missed_something()
  {
-    if Engine::of_this_run() == Engine::Sqlite {
+    if Backends::of_this_run() == Backends::Embedded {
         return;
     }
     let mut redis = RedisServer::start().await;

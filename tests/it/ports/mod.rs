@@ -1,14 +1,15 @@
 //! The contracts of the ports: the same tests for every backend. `TEST_BACKENDS` chooses the backends of a run.
 
 mod bus;
+mod cache;
 
 use madang::app::App;
 
-use crate::support::{Engine, TestApp, config, redis_flags};
+use crate::support::{Backends, SharedRedis, TestApp, config};
 
 /// Two servers that share everything that can be shared: on embedded backends these are two clones of one.
 async fn two_servers(app: &TestApp, flags: &[String]) -> (App, App) {
-    if Engine::of_this_run() == Engine::Sqlite {
+    if Backends::of_this_run() == Backends::Embedded {
         return (app.app.clone(), app.app.clone());
     }
     (open(app, flags).await, open(app, flags).await)
@@ -25,5 +26,8 @@ async fn open(app: &TestApp, flags: &[String]) -> App {
 }
 
 fn shared() -> Vec<String> {
-    redis_flags(Engine::of_this_run())
+    SharedRedis::of(Backends::of_this_run())
+        .iter()
+        .flat_map(SharedRedis::flags)
+        .collect()
 }

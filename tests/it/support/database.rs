@@ -5,20 +5,22 @@ use std::path::Path;
 use diesel::{QueryableByName, RunQueryDsl, sql_types::Text};
 use madang::{app::App, db::on};
 
-/// What a test's tables live in.
+/// What a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
-    Sqlite,
-    Mysql,
+pub enum Backends {
+    /// SQLite, and all else in this process.
+    Embedded,
+    /// MariaDB and Redis.
+    Engines,
 }
 
-impl Engine {
+impl Backends {
     /// Set for the whole run by `TEST_BACKENDS`: `embedded`, unless it says `engines`.
     pub fn of_this_run() -> Self {
         match std::env::var_os("TEST_BACKENDS") {
-            Some(backends) if backends == "engines" => Self::Mysql,
-            Some(backends) if backends == "embedded" => Self::Sqlite,
-            None => Self::Sqlite,
+            Some(backends) if backends == "engines" => Self::Engines,
+            Some(backends) if backends == "embedded" => Self::Embedded,
+            None => Self::Embedded,
             Some(other) => panic!("TEST_BACKENDS is {other:?}: neither embedded nor engines"),
         }
     }
@@ -31,13 +33,13 @@ pub struct Database {
 }
 
 impl Database {
-    pub async fn make(engine: Engine, volume: &Path) -> Self {
+    pub async fn make(engine: Backends, volume: &Path) -> Self {
         match engine {
-            Engine::Sqlite => {
+            Backends::Embedded => {
                 let url = format!("sqlite://{}", volume.join("test.sqlite").display());
                 Self { url, schema: None }
             }
-            Engine::Mysql => {
+            Backends::Engines => {
                 let server = server_url();
                 let name = format!("madang_test_{}", uuid::Uuid::now_v7().simple());
                 let statement =
@@ -71,19 +73,50 @@ impl Drop for Database {
     }
 }
 
-/// The flags for the Redis of this run, with a prefix of the test's own; none where everything is embedded.
-pub fn redis_flags(engine: Engine) -> Vec<String> {
-    match engine {
-        Engine::Sqlite => Vec::new(),
-        Engine::Mysql => {
-            let url = std::env::var("TEST_REDIS_URL").expect(
-                "TEST_REDIS_URL is needed for the tests on engines; ./test.sh starts a server and sets it",
-            );
-            let prefix = format!("test-{}", uuid::Uuid::now_v7().simple());
-            ["--redis-url", &url, "--redis-prefix", &prefix]
-                .map(str::to_owned)
-                .into()
+/// The Redis of this run, with a prefix of a test's own.
+pub struct SharedRedis {
+    url: String,
+    prefix: String,
+}
+
+impl SharedRedis {
+    pub fn of(backends: Backends) -> Option<Self> {
+        if backends == Backends::Embedded {
+            return None;
         }
+        let url = std::env::var("TEST_REDIS_URL");
+        Some(Self {
+            url: url.expect("TEST_REDIS_URL is needed for the tests on engines; ./test.sh starts a server and sets it"),
+            prefix: format!("test-{}", uuid::Uuid::now_v7().simple()),
+        })
+    }
+
+    pub fn flags(&self) -> [String; 4] {
+        ["--redis-url", &self.url, "--redis-prefix", &self.prefix].map(str::to_owned)
+    }
+
+    /// Makes everything in it expire so much earlier, as if time had passed.
+    pub fn advance(&self, seconds: u64) {
+        let script = "local cursor = '0'
+            repeat
+                local found = redis.call('SCAN', cursor, 'MATCH', ARGV[1] .. ':*', 'COUNT', 1000)
+                cursor = found[1]
+                for _, key in ipairs(found[2]) do
+                    local left = redis.call('PTTL', key)
+                    if left >= 0 and left <= tonumber(ARGV[2]) then
+                        redis.call('DEL', key)
+                    elseif left > 0 then
+                        redis.call('PEXPIRE', key, left - ARGV[2])
+                    end
+                end
+            until cursor == '0'
+            return 'done'";
+        let millis = (seconds * 1_000).to_string();
+        let done = std::process::Command::new("redis-cli")
+            .args(["-u", &self.url, "EVAL", script, "0", &self.prefix, &millis])
+            .output()
+            .expect("redis-cli is needed; ./test.sh installs it");
+        assert_eq!(String::from_utf8_lossy(&done.stdout).trim(), "done");
     }
 }
 

@@ -28,7 +28,7 @@ use tempfile::TempDir;
 
 pub use client::{Answer, Client};
 pub use cut::{Cut, proxy};
-pub use database::{Database, Engine, redis_flags, tables};
+pub use database::{Backends, Database, SharedRedis, tables};
 pub use process::{Process, address_of, mutate};
 pub use servers::RedisServer;
 
@@ -57,6 +57,8 @@ pub struct TestApp {
     pub app: App,
     pub clock: Clock,
     pub server: Server,
+    /// The shared Redis that it uses, if it does.
+    pub redis: Option<SharedRedis>,
     // The order matters: the folder goes last.
     _database: database::Database,
     pub volume: TempDir,
@@ -69,21 +71,22 @@ impl TestApp {
 
     /// Starts with flags beside the defaults.
     pub async fn with(flags: &[&str]) -> Arc<Self> {
-        Self::on(Engine::of_this_run(), flags).await
+        Self::on(Backends::of_this_run(), flags).await
     }
 
-    /// Starts on this engine, whatever the others run on.
-    pub async fn on(engine: Engine, flags: &[&str]) -> Arc<Self> {
+    /// Starts on these backends, whatever the others run on.
+    pub async fn on(backends: Backends, flags: &[&str]) -> Arc<Self> {
         log::start();
         let volume = tempfile::tempdir().unwrap();
-        let database = database::Database::make(engine, volume.path()).await;
+        let database = database::Database::make(backends, volume.path()).await;
         let redis = if flags.contains(&"--redis-url") {
-            Vec::new()
+            None
         } else {
-            database::redis_flags(engine)
+            SharedRedis::of(backends)
         };
+        let of_redis: Vec<_> = redis.iter().flat_map(SharedRedis::flags).collect();
         let mut flags = flags.to_vec();
-        flags.extend(redis.iter().map(String::as_str));
+        flags.extend(of_redis.iter().map(String::as_str));
         flags.extend([
             "--database-url",
             &database.url,
@@ -99,6 +102,7 @@ impl TestApp {
             app,
             clock,
             server,
+            redis,
             _database: database,
             volume,
         })
@@ -143,6 +147,9 @@ impl TestApp {
 
     /// Moves the clock of the server.
     pub fn advance(&self, seconds: u64) {
+        if let Some(redis) = &self.redis {
+            redis.advance(seconds);
+        }
         self.clock.advance(Duration::from_secs(seconds));
     }
 
