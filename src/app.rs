@@ -12,6 +12,7 @@ use crate::{
     db::Db,
     error::{Error, Result},
     keys::Keys,
+    queue::Queue,
     redis::Redis,
 };
 
@@ -29,6 +30,7 @@ pub struct Ports {
     redis: Option<Redis>,
     /// Counts while the cache cannot be reached.
     alone: Cache,
+    pub queue: Queue,
     pub rights: Rights,
     pub cpu: Cpu,
     pub keys: Keys,
@@ -69,6 +71,7 @@ impl App {
             }
         };
         Ok(Self(Arc::new(Ports {
+            queue: Queue::new(db.clone(), bus.clone(), clock.clone()),
             rights: Rights::new(db.clone(), bus.clone(), clock.clone()),
             db,
             cache,

@@ -188,8 +188,7 @@ impl Clock {
     /// The present moment.
     #[must_use]
     pub fn moment(&self) -> Moment {
-        let passed = u64::try_from(self.0.passed.load(Ordering::Relaxed)).unwrap_or(0);
-        Moment(self.0.began.elapsed() + Duration::from_micros(passed))
+        Moment(self.0.began.elapsed() + self.moved())
     }
 
     /// A new id, greater than all earlier ids of this clock.
@@ -202,6 +201,13 @@ impl Clock {
         Id::from_uuid(Uuid::new_v7(uuid::Timestamp::from_unix(
             &*ids, seconds, nanos,
         )))
+    }
+
+    /// How far tests have moved this clock forward.
+    #[must_use]
+    pub fn moved(&self) -> Duration {
+        let passed = self.0.passed.load(Ordering::Relaxed);
+        Duration::from_micros(u64::try_from(passed).unwrap_or(0))
     }
 
     /// Moves this clock and its clones forward. For tests. Real timers are not affected.

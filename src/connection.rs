@@ -35,6 +35,7 @@ pub enum Cursors {
     Posts(u64),
     Comments,
     CommentsOfUser,
+    Jobs,
 }
 
 impl Cursors {
@@ -47,6 +48,7 @@ impl Cursors {
             Self::Posts(order) => (4, order),
             Self::Comments => (5, 0),
             Self::CommentsOfUser => (6, 0),
+            Self::Jobs => (7, 0),
         }
     }
 }

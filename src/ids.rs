@@ -41,6 +41,7 @@ kinds! {
     BoardKind BoardId "board";
     PostKind PostId "post";
     CommentKind CommentId "comment";
+    JobKind JobId "job";
 }
 
 /// The id of an object of the kind `K`.
@@ -156,6 +157,20 @@ impl<K> Ord for Id<K> {
 impl<K> hash::Hash for Id<K> {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
         self.0.hash(state);
+    }
+}
+
+impl<K: Kind> serde::Serialize for Id<K> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de, K: Kind> serde::Deserialize<'de> for Id<K> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let refuse = |_| serde::de::Error::custom(format!("is not the id of a {}", K::PREFIX));
+        Self::parse(&text).map_err(refuse)
     }
 }
 

@@ -10,6 +10,7 @@ pub mod server;
 pub mod accounts;
 pub mod boards;
 pub mod comments;
+pub mod jobs;
 pub mod posts;
 
 pub mod access;
@@ -19,11 +20,13 @@ pub mod list;
 pub mod loader;
 pub mod memory;
 pub mod watch;
+pub mod work;
 
 pub mod budget;
 pub mod bus;
 pub mod cache;
 pub mod db;
+pub mod queue;
 pub mod redis;
 
 pub mod by_type;

@@ -3,15 +3,15 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use diesel::prelude::*;
+use diesel::{prelude::*, sql_types::Binary};
 use parking_lot::Mutex;
 
-use super::{Role, SignedIn};
+use super::{Actor, Role, SignedIn};
 use crate::{
     bus::{Bus, Heard, Topic},
     clock::{Clock, Moment, Timestamp},
     db::{
-        Db, on,
+        Conn, Db, on,
         tables::{sign_in_sessions, users},
     },
     error::{Error, Result},
@@ -105,6 +105,27 @@ impl Rights {
             Heard::Missed => self.cache.forget_all(),
         }
     }
+}
+
+/// Locks the account of `actor` against its deletion until the transaction ends, for rows that name a user without a
+/// foreign key.
+///
+/// # Errors
+/// `TOKEN_INVALID` when it is deleted.
+pub fn lock_user(conn: &mut Conn, actor: &Actor) -> Result<()> {
+    let id = actor.id().ok_or(Error::Unauthenticated)?;
+    if let Conn::Mysql(conn) = conn {
+        // MariaDB does not know FOR SHARE.
+        diesel::sql_query("SELECT 1 FROM users WHERE id = ? LOCK IN SHARE MODE")
+            .bind::<Binary, _>(id)
+            .execute(conn)?;
+    }
+    let there: Option<UserId> = on!(conn, |c| users::table
+        .find(id)
+        .select(users::id)
+        .get_result(c)
+        .optional())?;
+    there.map(drop).ok_or(Error::TokenInvalid)
 }
 
 /// Whom sign-in sessions authenticate, cached so that not every request reads the database.

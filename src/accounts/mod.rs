@@ -2,12 +2,14 @@
 
 pub mod graphql;
 pub mod hashes;
+pub mod jobs;
 pub mod passwords;
 pub mod store;
 pub mod tokens;
 
 use diesel::prelude::*;
 use diesel_derive_newtype::DieselNewType;
+use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::{
@@ -16,6 +18,7 @@ use crate::{
     db::tables::{sign_in_sessions, users},
     error::{Error, Result, Rule},
     ids::{SignInId, UserId},
+    queue::Payload,
     text,
 };
 
@@ -46,6 +49,16 @@ impl User {
             Ok(self)
         }
     }
+}
+
+/// The event that an account was deleted. Features that keep something per user follow it with a job.
+#[derive(Serialize, Deserialize)]
+pub struct UserDeleted {
+    pub user: UserId,
+}
+
+impl Payload for UserDeleted {
+    const KIND: &'static str = "user_deleted";
 }
 
 /// A device that is signed in.

@@ -5,6 +5,7 @@ mod demo;
 mod schema;
 mod serve;
 mod tables;
+mod worker;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 use madang::{db, error::Error};
@@ -21,6 +22,8 @@ struct Cli {
 enum Command {
     /// Serves GraphQL; what runs when no command is given.
     Serve(serve::Serve),
+    /// Runs background jobs, beside servers on the same MySQL and Redis.
+    Worker(worker::Worker),
     /// Makes an admin's account; asks for what is not given.
     CreateAdmin(create_admin::CreateAdmin),
     /// Fills an empty database with a small community to look at, or a big one to measure by.
@@ -35,6 +38,7 @@ impl Command {
     fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Serve(serve) => serve.run(),
+            Self::Worker(worker) => worker.run(),
             Self::CreateAdmin(create_admin) => create_admin.run(),
             Self::Demo(demo) => demo.run(),
             Self::Schema => {

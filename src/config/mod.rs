@@ -145,6 +145,10 @@ pub struct Config {
     )]
     pub rate_limits: Switch,
 
+    /// Workers that serve runs for background jobs, each with up to 8 jobs at a time; 0: leave them to madang worker.
+    #[arg(long, env = "WORKERS", default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(..=64))]
+    pub workers: u8,
+
     /// What is logged, as a filter of tracing: info, madang=debug,warn …
     #[arg(long, env = "LOG", default_value = "info", value_name = "FILTER", value_parser = log_filter)]
     pub log: String,

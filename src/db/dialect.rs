@@ -1,10 +1,14 @@
-//! What cannot be written once for both engines: row locks, and how drivers report that the database is unavailable.
+//! What cannot be written once for both engines: row locks, the engine's time, and how drivers report that the database is unavailable.
 //! Full text is in `posts::store::search`.
 
-use diesel::{RunQueryDsl, sql_types::Binary};
+use diesel::{
+    QueryableByName, RunQueryDsl,
+    sql_types::{BigInt, Binary},
+};
 
 use super::Conn;
 use crate::{
+    clock::{Clock, Timestamp},
     error::Result,
     ids::{Id, Kind},
 };
@@ -35,6 +39,7 @@ pub enum Lockable {
     Boards,
     Posts,
     Comments,
+    Jobs,
 }
 
 impl Lockable {
@@ -45,6 +50,7 @@ impl Lockable {
             Self::Boards => "SELECT 1 FROM boards WHERE id = ? FOR UPDATE",
             Self::Posts => "SELECT 1 FROM posts WHERE id = ? FOR UPDATE",
             Self::Comments => "SELECT 1 FROM comments WHERE id = ? FOR UPDATE",
+            Self::Jobs => "SELECT 1 FROM jobs WHERE id = ? FOR UPDATE",
         }
     }
 }
@@ -60,4 +66,28 @@ pub fn lock<K: Kind>(conn: &mut Conn, table: Lockable, id: Id<K>) -> Result<()> 
             .execute(conn)?;
     }
     Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Now {
+    #[diesel(sql_type = BigInt)]
+    micros: i64,
+}
+
+/// The time by which leases are measured: that of the engine where several servers share one, so that it does not matter
+/// if their clocks differ. SQLite is used by this machine alone.
+///
+/// # Errors
+/// Those of the database.
+pub fn now(conn: &mut Conn, clock: &Clock) -> Result<Timestamp> {
+    match conn {
+        Conn::Sqlite(_) => Ok(clock.now()),
+        Conn::Mysql(conn) => {
+            let now: Now = diesel::sql_query(
+                "SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED) AS micros",
+            )
+            .get_result(conn)?;
+            Ok(Timestamp::from_micros(now.micros).after(clock.moved()))
+        }
+    }
 }

@@ -33,6 +33,7 @@ const MYSQL: &[(&str, &str)] = mysql![
     "0004_post_search",
     "0005_sign_in_addresses",
     "0006_cache_entries",
+    "0007_jobs",
 ];
 
 type Done = Result<(), Box<dyn std::error::Error + Send + Sync>>;

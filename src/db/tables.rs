@@ -157,6 +157,33 @@ table! {
     }
 }
 
+table! {
+    /// Background work.
+    jobs (id) {
+        id -> Binary,
+        kind -> Text,
+        /// JSON.
+        payload -> Text,
+        /// 0 queued, 1 running, 2 succeeded, 3 failed, 4 cancelled.
+        state -> SmallInt,
+        attempts -> Integer,
+        max_attempts -> Integer,
+        /// Grows with each claim and each end: who has an older one may write nothing.
+        fence -> BigInt,
+        /// From 0 to 1.
+        progress -> Nullable<Double>,
+        error -> Nullable<Text>,
+        created_at -> BigInt,
+        started_at -> Nullable<BigInt>,
+        finished_at -> Nullable<BigInt>,
+        /// Queued: from when it may run. Running: until when it is leased. Null once it has ended.
+        due_at -> Nullable<BigInt>,
+        worker -> Nullable<Text>,
+        /// The kind, for a job of which there is only one.
+        single_key -> Nullable<Text>,
+    }
+}
+
 joinable!(sign_in_sessions -> users (user_id));
 joinable!(refresh_tokens -> sign_in_sessions (session_id));
 joinable!(board_grants -> users (user_id));

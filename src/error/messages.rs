@@ -159,6 +159,10 @@ impl Rule {
                 "Is not a cursor of this list.",
                 "이 목록의 커서가 아닙니다.",
             ),
+            (Self::State, _) => language.pick(
+                "Is not possible in its present state.",
+                "현재 상태에서는 할 수 없습니다.",
+            ),
             (Self::LastAdmin, _) => language.pick(
                 "The last admin must remain an admin.",
                 "마지막 관리자는 바꿀 수 없습니다.",

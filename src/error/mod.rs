@@ -127,6 +127,8 @@ pub enum Rule {
     Exclusive { other: &'static str },
     /// The last admin stays one.
     LastAdmin,
+    /// Not possible in its present state.
+    State,
 }
 
 impl Rule {
@@ -151,6 +153,7 @@ impl Rule {
             Self::Cursor => "CURSOR",
             Self::Exclusive { .. } => "EXCLUSIVE",
             Self::LastAdmin => "LAST_ADMIN",
+            Self::State => "STATE",
         }
     }
 

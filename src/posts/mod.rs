@@ -1,6 +1,7 @@
 //! Posts on boards. Only its author and admins can see a hidden post.
 
 pub mod graphql;
+pub mod jobs;
 pub mod live;
 pub mod store;
 

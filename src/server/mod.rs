@@ -3,11 +3,13 @@
 pub mod apq;
 pub mod execution;
 pub mod http;
+pub mod kinds;
 pub mod net;
 pub mod pages;
 mod rights;
 pub mod schema;
 pub mod socket;
+pub mod worker;
 
 use std::{
     io::{IsTerminal, Write},
@@ -26,6 +28,7 @@ use self::{
     net::Net,
     pages::Pages,
     rights::Accounts,
+    worker::{JOBS_AT_ONCE, Worker},
 };
 use crate::{
     access::RIGHTS_CHANGED,
@@ -37,12 +40,11 @@ use crate::{
     error::Result,
     ids::UserId,
     posts::store::views,
+    work::Place,
 };
 
 /// How long running requests may go on after the signal to stop.
 const FAREWELL: Duration = Duration::from_secs(15);
-/// How often views are written to the database. A crash loses at most these.
-const BETWEEN_VIEWS: Duration = Duration::from_secs(10);
 
 /// A server, listening or not. Cheap to clone.
 #[derive(Clone)]
@@ -69,7 +71,6 @@ impl Server {
                 .clone()
                 .run_until_cancelled_owned(forget_changed_rights(app.clone(), changes)),
         );
-        tasks.spawn(write_views(app.clone(), shutdown.clone()));
 
         let schema = schema::build(Execution);
         let pages = Pages {
@@ -97,6 +98,22 @@ impl Server {
     /// The router, to be called in process or served.
     pub fn router(&self) -> Router {
         self.router.clone()
+    }
+
+    /// Starts as many workers as WORKERS says. If that is none, what can run only here still does.
+    fn start_workers(&self) {
+        let kinds = Arc::new(kinds::kinds());
+        let start = |is_wanted: fn(Place) -> bool| {
+            let app = self.app.clone();
+            let worker = Worker::new(app, Arc::clone(&kinds), is_wanted, JOBS_AT_ONCE);
+            self.tasks.spawn(run_worker(worker, self.shutdown.clone()));
+        };
+        for _ in 0..self.app.config.workers {
+            start(|_| true);
+        }
+        if self.app.config.workers == 0 && self.app.cache.is_in_process() {
+            start(|place| place == Place::AtTheCache);
+        }
     }
 
     /// Starts the shutdown.
@@ -152,14 +169,46 @@ pub async fn serve(config: Config, clock: Clock) -> Result<(), Fault> {
         .map_err(|_| Fault::new("REDIS_URL", "does not answer"))?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     welcome(&server.app.config, address);
-    let stopping = server.clone();
-    server.tasks.spawn(async move {
-        stop_signal().await;
-        tracing::info!("stopping");
-        stopping.stop();
-    });
+    server.start_workers();
+    stop_on_signal(&server.tasks, &server.shutdown);
     server.run(listener).await;
     Ok(())
+}
+
+/// Opens all ports and runs jobs until the process is told to stop.
+///
+/// # Errors
+/// The setting that does not work.
+pub async fn work(config: Config, clock: Clock) -> Result<(), Fault> {
+    let app = App::open(config, clock).await?;
+    let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let is_cache_here = !app.cache.is_in_process();
+    let is_wanted = |place| place == Place::Anywhere || is_cache_here;
+    let kinds = Arc::new(kinds::kinds());
+    for _ in 0..app.config.workers.max(1) {
+        let worker = Worker::new(app.clone(), Arc::clone(&kinds), is_wanted, JOBS_AT_ONCE);
+        tasks.spawn(run_worker(worker, shutdown.clone()));
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "working");
+    stop_on_signal(&tasks, &shutdown);
+    tasks.close();
+    tasks.wait().await;
+    Ok(())
+}
+
+async fn run_worker(worker: Worker, shutdown: CancellationToken) {
+    if let Err(error) = worker.run(shutdown).await {
+        tracing::error!(%error, "a worker could not start");
+    }
+}
+
+fn stop_on_signal(tasks: &TaskTracker, shutdown: &CancellationToken) {
+    let shutdown = shutdown.clone();
+    tasks.spawn(async move {
+        stop_signal().await;
+        tracing::info!("stopping");
+        shutdown.cancel();
+    });
 }
 
 /// The printed schema of this program.
@@ -199,14 +248,6 @@ async fn stop_signal() {
         }
     }
     interrupt.await;
-}
-
-/// Writes views at intervals. Views that have been taken from the cache are written even during shutdown.
-async fn write_views(app: App, shutdown: CancellationToken) {
-    let pause = || tokio::time::sleep(BETWEEN_VIEWS);
-    while shutdown.run_until_cancelled(pause()).await.is_some() {
-        flush_views(&app).await;
-    }
 }
 
 async fn flush_views(app: &App) {

@@ -26,7 +26,12 @@ use crate::{
     connection::Connection,
     context::ContextExt,
     error::{Error, ErrorCode, Result, Rule},
-    ids::{self, BoardKind, CommentKind, Id, Kind, PostKind, UserKind},
+    ids::{self, BoardKind, CommentKind, Id, JobKind, Kind, PostKind, UserKind},
+    jobs::{
+        Job,
+        graphql::{JobMutation, JobQuery, JobSubscription},
+        store::JobById,
+    },
     posts::{
         Post,
         graphql::{PostMutation, PostQuery, PostSubscription},
@@ -36,7 +41,14 @@ use crate::{
 
 /// All queries.
 #[derive(MergedObject, Default)]
-pub struct Query(NodeQuery, UserQuery, BoardQuery, PostQuery, CommentQuery);
+pub struct Query(
+    NodeQuery,
+    UserQuery,
+    BoardQuery,
+    PostQuery,
+    CommentQuery,
+    JobQuery,
+);
 
 /// All mutations.
 #[derive(MergedObject, Default)]
@@ -46,11 +58,12 @@ pub struct Mutation(
     BoardMutation,
     PostMutation,
     CommentMutation,
+    JobMutation,
 );
 
 /// All subscriptions.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(PostSubscription, CommentSubscription);
+pub struct Subscription(PostSubscription, CommentSubscription, JobSubscription);
 
 /// The schema of this program.
 pub type MadangSchema = Schema<Query, Mutation, Subscription>;
@@ -67,6 +80,7 @@ pub enum Node {
     Board(Board),
     Post(Post),
     Comment(Comment),
+    Job(Job),
 }
 
 /// Queries for objects by their global ids.
@@ -131,7 +145,15 @@ async fn load(ctx: &Context<'_>, id: &ID, field: &str) -> Result<Option<Node>> {
             .load::<ReadableComment>(Id::from_uuid(uuid))
             .await?
             .map(Node::Comment),
-        UserKind::PREFIX | BoardKind::PREFIX | PostKind::PREFIX | CommentKind::PREFIX => None,
+        JobKind::PREFIX if ctx.may_query("jobs") => ctx
+            .load::<JobById>(Id::from_uuid(uuid))
+            .await?
+            .map(Node::Job),
+        UserKind::PREFIX
+        | BoardKind::PREFIX
+        | PostKind::PREFIX
+        | CommentKind::PREFIX
+        | JobKind::PREFIX => None,
         _ => return Err(Error::invalid(field, Rule::IdType { expected: "node" })),
     })
 }
@@ -150,6 +172,7 @@ pub fn build(around: impl ExtensionFactory) -> MadangSchema {
     .override_output_type_description::<BoardMemberConnection>("A page of a board's members.")
     .override_output_type_description::<Connection<Post>>("A page of posts.")
     .override_output_type_description::<Connection<Comment>>("A page of comments.")
+    .override_output_type_description::<Connection<Job>>("A page of jobs.")
     // Must be last, since it goes through all registered types.
     .register_output_type::<AccessSentences>()
     .extension(around)

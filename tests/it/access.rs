@@ -7,7 +7,7 @@ use async_graphql::parser::{
     parse_schema,
     types::{BaseType, FieldDefinition, TypeKind, TypeSystemDefinition},
 };
-use madang::{access::Role, server};
+use madang::{access::Role, accounts::UserDeleted, db::Conn, server};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Client, PASSWORD, TestApp};
@@ -26,6 +26,8 @@ const UNAUTHENTICATED: Gets = Code("UNAUTHENTICATED");
 
 /// A private board with the post and comment of a member, and everybody who could want to touch them.
 struct Village {
+    waiting_job: String,
+    cancelled_job: String,
     app: Arc<TestApp>,
     anonymous: Client,
     /// Owns the post, the comment and a session.
@@ -74,9 +76,12 @@ impl Village {
             .mutate("banUser", json!({ "id": banned.id }), "user { id }")
             .await
             .data();
+        let [waiting_job, cancelled_job] = two_jobs(&app, &admin).await;
         Self {
             anonymous: app.anonymous(),
             app,
+            waiting_job,
+            cancelled_job,
             author,
             granted,
             other,
@@ -88,6 +93,25 @@ impl Village {
             session,
         }
     }
+}
+
+/// A job that waits, and one that is cancelled.
+async fn two_jobs(app: &TestApp, admin: &Client) -> [String; 2] {
+    for _ in 0..2 {
+        let (queue, user) = (app.app.queue.clone(), app.clock.id());
+        let enqueue = move |conn: &mut Conn| queue.enqueue(conn, &UserDeleted { user });
+        app.app
+            .queue
+            .announce(app.app.db.write(enqueue).await.unwrap());
+    }
+    let jobs = admin.query("{ jobs(first: 2) { nodes { id } } }").await;
+    let jobs = ["0", "1"].map(|n| jobs.text(&format!("jobs.nodes.{n}.id")));
+    let cancelled = json!({ "id": jobs[1] });
+    admin
+        .mutate("cancelJob", cancelled, "job { id }")
+        .await
+        .data();
+    jobs
 }
 
 /// Who calls.
@@ -382,6 +406,34 @@ fn examples() -> BTreeMap<&'static str, Example> {
             example(
                 "subscription($i: ID!) { postAdded(boardId: $i) { id } }",
                 |v| json!({ "i": v.board }),
+                [Code("BAD_REQUEST"); 3],
+            ),
+        ),
+        (
+            "Query.jobs",
+            example("{ jobs { nodes { id } } }", nothing, NONE),
+        ),
+        (
+            "Mutation.retryJob",
+            example(
+                "mutation($i: RetryJobInput!) { retryJob(input: $i) { job { id } } }",
+                |v| json!({ "i": { "id": v.cancelled_job } }),
+                NONE,
+            ),
+        ),
+        (
+            "Mutation.cancelJob",
+            example(
+                "mutation($i: CancelJobInput!) { cancelJob(input: $i) { job { id } } }",
+                |v| json!({ "i": { "id": v.waiting_job } }),
+                NONE,
+            ),
+        ),
+        (
+            "Subscription.jobChanged",
+            example(
+                "subscription($i: ID!) { jobChanged(id: $i) { id } }",
+                |v| json!({ "i": v.waiting_job }),
                 [Code("BAD_REQUEST"); 3],
             ),
         ),

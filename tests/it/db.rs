@@ -20,7 +20,7 @@ use madang::{
 
 use crate::support::{Backends, TestApp};
 
-fn insert(conn: &mut Conn, id: BoardId, key: &str) -> Result<()> {
+pub fn insert(conn: &mut Conn, id: BoardId, key: &str) -> Result<()> {
     let row = (
         (
             boards::id.eq(id),
@@ -41,7 +41,7 @@ fn insert(conn: &mut Conn, id: BoardId, key: &str) -> Result<()> {
     Ok(())
 }
 
-async fn keys(app: &App) -> Vec<String> {
+pub async fn keys(app: &App) -> Vec<String> {
     app.db
         .read(|conn| {
             Ok(on!(conn, |c| boards::table

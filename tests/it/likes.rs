@@ -134,6 +134,7 @@ async fn the_likes_of_a_deleted_user_are_taken_back() {
     ben.mutate("deleteUser", input, "deletedUserId")
         .await
         .data();
+    app.run_jobs().await;
 
     let answer = ann
         .query("{ posts { nodes { title likeCount viewerHasLiked } } }")

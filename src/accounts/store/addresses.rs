@@ -57,3 +57,23 @@ pub(super) fn remember(conn: &mut Conn, user: UserId, network: &str, now: Timest
     })?;
     Ok(())
 }
+
+/// Deletes up to `limit` networks that are no longer remembered, and returns how many.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn forget(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<usize> {
+    use sign_in_addresses as addresses;
+    let old: Vec<(UserId, String)> = on!(conn, |c| addresses::table
+        .filter(addresses::signed_in_at.le(now.before(REMEMBERED)))
+        .select((addresses::user_id, addresses::network))
+        .limit(limit)
+        .load(c))?;
+    for (user, network) in &old {
+        on!(conn, |c| diesel::delete(
+            addresses::table.find((user, network))
+        )
+        .execute(c))?;
+    }
+    Ok(old.len())
+}

@@ -5,4 +5,5 @@ pub mod page;
 pub mod refresh;
 pub mod sessions;
 pub mod sign_in;
+pub mod sweep;
 pub mod users;

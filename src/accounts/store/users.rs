@@ -8,7 +8,7 @@ use super::sessions;
 use crate::{
     access::{Act, Actor, Admin, Operator, Role, SignedIn},
     accounts::{
-        BanReason, Email, Name, User,
+        BanReason, Email, Name, User, UserDeleted,
         hashes::{self, Verdict},
         passwords::{self, Password},
     },
@@ -24,7 +24,6 @@ use crate::{
     ids::UserId,
     input::Violations,
     loader::Batch,
-    posts::store::likes,
     text,
 };
 
@@ -224,8 +223,8 @@ pub async fn change_password(
     Ok(())
 }
 
-/// Deletes the account `id`. Its posts and comments stay without an author; its sessions, tokens, grants and likes are
-/// deleted.
+/// Deletes the account `id`. Its posts and comments stay without an author; its sessions, tokens and grants are deleted.
+/// What else follows is the work of the features that follow [`UserDeleted`].
 ///
 /// # Errors
 /// `NOT_FOUND`; `FORBIDDEN` for callers who are neither the owner nor an admin; `INVALID` at `currentPassword`;
@@ -242,17 +241,19 @@ pub async fn delete(
     if id == actor.id {
         checked = Some(check_password(app, id, current_password).await?);
     }
-    app.db
+    let queue = app.queue.clone();
+    let waiting = app
+        .db
         .write(move |conn| {
             keep_an_admin(conn, id)?;
             if let Some(checked) = &checked {
                 checked.still_holds(conn, &actor)?;
             }
-            likes::take_back_all(conn, id)?;
             on!(conn, |c| diesel::delete(users::table.find(id)).execute(c))?;
-            Ok(())
+            queue.enqueue(conn, &UserDeleted { user: id })
         })
         .await?;
+    app.queue.announce(waiting);
     app.rights.changed(id);
     Ok(())
 }

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use super::readable_in;
 use crate::{
-    access::{Actor, SignedIn},
+    access::{self, Actor, SignedIn},
     app::App,
     db::{
         Conn,
@@ -95,6 +95,8 @@ async fn change(
             // two users who like it at once would deadlock.
             dialect::lock(conn, Lockable::Posts, id)?;
             let mut post = readable_in(conn, &actor, id)?;
+            // An account that is deleted at the same time has its likes taken back, which must not miss this one.
+            access::lock_user(conn, &actor)?;
             let change = work(conn)?;
             if change != 0 {
                 on!(conn, |c| diesel::update(posts::table.find(id))
@@ -107,32 +109,42 @@ async fn change(
         .await
 }
 
-/// The number of likes that one statement removes.
+/// The number of likes that one transaction removes.
 const BATCH: i64 = 1_000;
 
-/// Removes all likes of `user`. The caller has locked the user's row, so that no new like is added meanwhile.
+/// How many likes `user` has given.
 ///
 /// # Errors
 /// Those of the database.
-pub fn take_back_all(conn: &mut Conn, user: UserId) -> Result<()> {
-    loop {
-        let liked: Vec<PostId> = on!(conn, |c| likes::table
-            .filter(likes::user_id.eq(user))
-            .select(likes::post_id)
-            .order(likes::post_id)
-            .limit(BATCH)
-            .load(c))?;
-        if liked.is_empty() {
-            return Ok(());
-        }
-        on!(conn, |c| diesel::update(
-            posts::table.filter(posts::id.eq_any(&liked))
-        )
-        .set(posts::like_count.eq(posts::like_count - 1))
-        .execute(c))?;
-        on!(conn, |c| diesel::delete(likes::table.filter(
-            likes::user_id.eq(user).and(likes::post_id.eq_any(&liked))
-        ))
-        .execute(c))?;
+pub fn count_of(conn: &mut Conn, user: UserId) -> Result<i64> {
+    Ok(on!(conn, |c| likes::table
+        .filter(likes::user_id.eq(user))
+        .count()
+        .get_result(c))?)
+}
+
+/// Removes some likes of a deleted account together with their counts, and returns how many: 0 when none are left.
+///
+/// # Errors
+/// Those of the database.
+pub fn take_back_some(conn: &mut Conn, user: UserId) -> Result<i64> {
+    let liked: Vec<PostId> = on!(conn, |c| likes::table
+        .filter(likes::user_id.eq(user))
+        .select(likes::post_id)
+        .order(likes::post_id)
+        .limit(BATCH)
+        .load(c))?;
+    if liked.is_empty() {
+        return Ok(0);
     }
+    on!(conn, |c| diesel::update(
+        posts::table.filter(posts::id.eq_any(&liked))
+    )
+    .set(posts::like_count.eq(posts::like_count - 1))
+    .execute(c))?;
+    let taken = on!(conn, |c| diesel::delete(
+        likes::table.filter(likes::user_id.eq(user).and(likes::post_id.eq_any(&liked)))
+    )
+    .execute(c))?;
+    Ok(i64::try_from(taken).unwrap_or(i64::MAX))
 }

@@ -2,6 +2,7 @@
 
 mod bus;
 mod cache;
+mod queue;
 
 use madang::app::App;
 

@@ -11,7 +11,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use clap::Parser;
 use madang::{
-    access::{Operator, Role},
+    access::{Actor, Operator, Role},
     accounts::{
         Email, Name, User,
         passwords::Password,
@@ -21,10 +21,16 @@ use madang::{
     bus::Heard,
     clock::Clock,
     config::Config,
-    server::Server,
+    db::Conn,
+    jobs::store::JobList,
+    list::List,
+    queue::{JobState, NextDue},
+    server::{Server, kinds::kinds, worker::Worker},
+    work::Kinds,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 pub use client::{Answer, Client};
 pub use cut::{Cut, proxy};
@@ -151,6 +157,35 @@ impl TestApp {
             redis.advance(seconds);
         }
         self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Runs jobs with a worker of the program until none is due.
+    pub async fn run_jobs(&self) {
+        self.run_jobs_of(kinds()).await;
+    }
+
+    /// As [`TestApp::run_jobs`], with these kinds.
+    pub async fn run_jobs_of(&self, kinds: Kinds) {
+        let stop = CancellationToken::new();
+        let names = Vec::leak(kinds.names(|_| true));
+        let worker = Worker::new(self.app.clone(), Arc::new(kinds), |_| true, 4);
+        let working = tokio::spawn(worker.run(stop.clone()));
+        for round in 0.. {
+            tokio::time::sleep(Duration::from_millis(25)).await;
+            // A running job is due when its lease ends.
+            let running = JobList {
+                state: Some(JobState::Running),
+                kind: None,
+            };
+            let count = |conn: &mut Conn| JobList::count(conn, &Actor::Anonymous, &[running]);
+            let is_running = self.app.db.read(count).await.unwrap() != [0];
+            if !is_running && self.app.queue.next_due(names).await.unwrap() != NextDue::Now {
+                break;
+            }
+            assert!(round < 1_200, "the jobs do not end");
+        }
+        stop.cancel();
+        working.await.unwrap().unwrap();
     }
 
     /// Nothing that was read before is known any more.
