@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests, on the embedded backends and on MariaDB and Redis, and those that need Node and a browser. Installs what is
+# All tests, on the embedded backends and on MariaDB, Redis and SecantusDB, and those that need Node and a browser. Installs what is
 # missing (Debian, with apt), starts the servers that it needs on free ports in a temporary folder, and stops them again.
 #
 #   ./test.sh                              all of it
@@ -8,6 +8,7 @@
 # These use servers that are there already:
 #   TEST_MYSQL_URL=mysql://USER:PASSWORD@HOST:PORT
 #   TEST_REDIS_URL=redis://HOST:PORT
+#   TEST_MONGODB_URL=mongodb://HOST:PORT
 set -euo pipefail
 cd "$(dirname "$0")"
 parts=${*:-embedded engines js}
@@ -24,15 +25,19 @@ trap finish EXIT
 
 say() { printf '\n== %s\n' "$*"; }
 
-# need COMMAND PACKAGE: installs the package when the command is missing.
-need() {
-  command -v "$1" >/dev/null && return
-  command -v apt-get >/dev/null || { echo "$1 is missing, and so is apt-get: install $2 by hand" >&2; exit 1; }
+# install PACKAGE: with apt.
+install() {
+  command -v apt-get >/dev/null || { echo "$1 is missing, and so is apt-get: install it by hand" >&2; exit 1; }
   local sudo=""
   [ "$(id -u)" = 0 ] || sudo=sudo
-  say "installing $2"
+  say "installing $1"
   $sudo apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$2" >/dev/null
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+}
+
+# need COMMAND PACKAGE: installs the package when the command is missing.
+need() {
+  command -v "$1" >/dev/null || install "$2"
 }
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
@@ -87,6 +92,29 @@ start_redis() {
   export TEST_REDIS_URL=redis://127.0.0.1:$port
 }
 
+# SecantusDB speaks MongoDB's protocol. It runs in a process of its own, under its own licence.
+start_secantusdb() {
+  # Some tests stop one of their own.
+  local version=0.7.0b3 venv=$PWD/target/secantusdb log=$temp/secantusdb.log
+  need python3 python3
+  if ! "$venv/bin/pip" show secantusdb 2>/dev/null | grep -qi "^Version: $version"; then
+    say "installing SecantusDB $version"
+    python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
+    python3 -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet "SecantusDB==$version"
+  fi
+  export TEST_SECANTUSD=$venv/bin/secantusd-py
+  [ -n "${TEST_MONGODB_URL:-}" ] && return
+  say "starting SecantusDB"
+  : >"$temp/secantusdb.toml"
+  "$TEST_SECANTUSD" --config "$temp/secantusdb.toml" --host 127.0.0.1 --port 0 --storage-path "$temp/secantusdb" \
+    --cache-size 256M --standalone >"$log" 2>&1 &
+  started+=($!)
+  until_ready 60 $! grep -q "listening on" "$log" || { tail -n 30 "$log" >&2; exit 1; }
+  TEST_MONGODB_URL=mongodb://$(sed -n 's/.*listening on //p' "$log" | head -n 1)
+  export TEST_MONGODB_URL
+}
+
 # no_secrets FOLDER: none of the lines of FOLDER/secrets stands in FOLDER/log, and there is something in both.
 no_secrets() {
   local lines secrets
@@ -129,7 +157,8 @@ for part in $parts; do
     engines)
       start_mariadb
       start_redis
-      say "tests on MariaDB and Redis"
+      start_secantusdb
+      say "tests on MariaDB, Redis and SecantusDB"
       mkdir "$temp/engines"
       TEST_BACKENDS=engines TEST_LOG_DIR=$temp/engines cargo test --quiet --test it
       no_secrets "$temp/engines"

@@ -10,6 +10,7 @@ use crate::{
     config::{Config, Fault},
     cpu::Cpu,
     db::Db,
+    documents::Documents,
     error::{Error, Result},
     keys::Keys,
     queue::Queue,
@@ -25,6 +26,7 @@ pub struct Ports {
     pub config: Config,
     pub clock: Clock,
     pub db: Db,
+    pub documents: Documents,
     pub cache: Cache,
     pub bus: Bus,
     redis: Option<Redis>,
@@ -74,6 +76,7 @@ impl App {
             queue: Queue::new(db.clone(), bus.clone(), clock.clone()),
             rights: Rights::new(db.clone(), bus.clone(), clock.clone()),
             db,
+            documents: Documents::open(&config).await?,
             cache,
             alone,
             bus,
@@ -87,10 +90,16 @@ impl App {
 
     /// Asks every backend whether it works.
     pub async fn backends(&self) -> Vec<Backend> {
-        let mut backends = vec![Backend {
-            name: "database",
-            is_up: self.db.ping().await.is_ok(),
-        }];
+        let mut backends = vec![
+            Backend {
+                name: "database",
+                is_up: self.db.ping().await.is_ok(),
+            },
+            Backend {
+                name: self.documents.name(),
+                is_up: self.documents.ping().await.is_ok(),
+            },
+        ];
         if let Some(redis) = &self.redis {
             backends.push(Backend {
                 name: "redis",

@@ -26,6 +26,7 @@ pub mod budget;
 pub mod bus;
 pub mod cache;
 pub mod db;
+pub mod documents;
 pub mod queue;
 pub mod redis;
 

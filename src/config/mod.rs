@@ -45,6 +45,16 @@ pub struct Config {
     )]
     pub database_url: Secret,
 
+    /// mongodb://USER:PASSWORD@HOST:PORT/DATABASE for documents; empty: an SQLite file in VOLUME_DIR/database.
+    #[arg(
+        long,
+        env = "MONGODB_URL",
+        default_value = "",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub mongodb_url: Secret,
+
     /// redis://USER:PASSWORD@HOST:PORT/DATABASE, which several servers share; empty: everything within this process.
     #[arg(
         long,
@@ -178,6 +188,16 @@ impl Config {
             return Err(Fault::new(
                 "DATABASE_URL",
                 "begins neither with sqlite:// nor with mysql://",
+            ));
+        }
+        let mongodb = self.mongodb_url.expose();
+        let is_mongodb = ["mongodb://", "mongodb+srv://"]
+            .iter()
+            .any(|s| mongodb.starts_with(s));
+        if !mongodb.is_empty() && !is_mongodb {
+            return Err(Fault::new(
+                "MONGODB_URL",
+                "begins neither with mongodb:// nor with mongodb+srv://",
             ));
         }
         let redis = self.redis_url.expose();

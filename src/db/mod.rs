@@ -9,7 +9,7 @@ pub mod dialect;
 pub mod lists;
 mod migrations;
 mod mysql;
-mod sqlite;
+pub(crate) mod sqlite;
 pub mod tables;
 
 use std::{

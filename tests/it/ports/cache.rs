@@ -235,7 +235,10 @@ async fn without_redis_its_operations_are_unavailable_at_once_and_rates_go_on() 
         let backends = app.app.backends().await;
         backends.iter().map(|b| (b.name, b.is_up)).collect()
     };
-    assert_eq!(backends().await, [("database", true), ("redis", true)]);
+    assert_eq!(
+        backends().await,
+        [("database", true), ("mongodb", true), ("redis", true)]
+    );
 
     redis.kill();
     while app.app.bus.health().is_ok() {
@@ -250,7 +253,10 @@ async fn without_redis_its_operations_are_unavailable_at_once_and_rates_go_on() 
         app.app.cache.lock("a", HOUR).await,
         Err(Error::Unavailable { .. })
     ));
-    assert_eq!(backends().await, [("database", true), ("redis", false)]);
+    assert_eq!(
+        backends().await,
+        [("database", true), ("mongodb", true), ("redis", false)]
+    );
     for _ in 0..3 {
         app.app.rate("x", "y", 3, MINUTE).await.unwrap();
     }

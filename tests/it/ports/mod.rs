@@ -2,6 +2,7 @@
 
 mod bus;
 mod cache;
+mod documents;
 mod queue;
 
 use madang::app::App;
@@ -20,7 +21,9 @@ async fn open(app: &TestApp, flags: &[String]) -> App {
     let mut flags: Vec<_> = flags.iter().map(String::as_str).collect();
     let secret = app.app.config.jwt_secret.expose();
     let url = app.app.config.database_url.expose();
+    let mongodb = app.app.config.mongodb_url.expose();
     flags.extend(["--jwt-secret", secret, "--database-url", url]);
+    flags.extend(["--mongodb-url", mongodb]);
     App::open(config(app.volume.path(), &flags), app.clock.clone())
         .await
         .unwrap()

@@ -10,7 +10,7 @@ use madang::{app::App, db::on};
 pub enum Backends {
     /// SQLite, and all else in this process.
     Embedded,
-    /// MariaDB and Redis.
+    /// MariaDB, Redis and SecantusDB.
     Engines,
 }
 
@@ -71,6 +71,17 @@ impl Drop for Database {
             eprintln!("a test's schema could not be dropped");
         }
     }
+}
+
+/// A database of a test's own on the server of this run that speaks MongoDB's protocol. It goes away with the server.
+pub fn mongodb_url(backends: Backends) -> Option<String> {
+    if backends == Backends::Embedded {
+        return None;
+    }
+    let url = std::env::var("TEST_MONGODB_URL");
+    let url = url.expect("TEST_MONGODB_URL is needed for the tests on engines; ./test.sh starts a server and sets it");
+    let name = uuid::Uuid::now_v7().simple();
+    Some(format!("{}/madang_test_{name}", url.trim_end_matches('/')))
 }
 
 /// The Redis of this run, with a prefix of a test's own.

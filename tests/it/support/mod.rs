@@ -36,7 +36,7 @@ pub use client::{Answer, Client};
 pub use cut::{Cut, proxy};
 pub use database::{Backends, Database, SharedRedis, tables};
 pub use process::{Process, address_of, mutate};
-pub use servers::RedisServer;
+pub use servers::{DocumentServer, RedisServer};
 
 /// A password that nobody else has.
 pub const PASSWORD: &str = "correct horse battery";
@@ -91,7 +91,15 @@ impl TestApp {
             SharedRedis::of(backends)
         };
         let of_redis: Vec<_> = redis.iter().flat_map(SharedRedis::flags).collect();
+        let mongodb = if flags.contains(&"--mongodb-url") {
+            None
+        } else {
+            database::mongodb_url(backends)
+        };
         let mut flags = flags.to_vec();
+        if let Some(mongodb) = &mongodb {
+            flags.extend(["--mongodb-url", mongodb]);
+        }
         flags.extend(of_redis.iter().map(String::as_str));
         flags.extend([
             "--database-url",
