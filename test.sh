@@ -9,6 +9,7 @@
 #   TEST_MYSQL_URL=mysql://USER:PASSWORD@HOST:PORT
 #   TEST_REDIS_URL=redis://HOST:PORT
 #   TEST_MONGODB_URL=mongodb://HOST:PORT
+#   TEST_S3_ENDPOINT=http://HOST:PORT (with a bucket madang and the key test)
 set -euo pipefail
 cd "$(dirname "$0")"
 parts=${*:-embedded engines js}
@@ -92,19 +93,26 @@ start_redis() {
   export TEST_REDIS_URL=redis://127.0.0.1:$port
 }
 
-# SecantusDB speaks MongoDB's protocol. It runs in a process of its own, under its own licence.
-start_secantusdb() {
-  # Some tests stop one of their own.
-  local version=0.7.0b3 venv=$PWD/target/secantusdb log=$temp/secantusdb.log
+# Servers from PyPI, in processes of their own, under their own licences: SecantusDB speaks MongoDB's protocol, moto S3's.
+install_from_pypi() {
+  local packages="SecantusDB==0.7.0b3 moto[s3,server]==5.2.5" venv=$PWD/target/test-servers
   need python3 python3
-  if ! "$venv/bin/pip" show secantusdb 2>/dev/null | grep -qi "^Version: $version"; then
-    say "installing SecantusDB $version"
+  if [ "$(cat "$venv/packages" 2>/dev/null)" != "$packages" ]; then
+    say "installing $packages"
     python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
     python3 -m venv --clear "$venv"
-    "$venv/bin/pip" install --quiet "SecantusDB==$version"
+    # shellcheck disable=SC2086
+    "$venv/bin/pip" install --quiet $packages
+    echo "$packages" >"$venv/packages"
   fi
+  # Some tests stop a SecantusDB of their own.
   export TEST_SECANTUSD=$venv/bin/secantusd-py
+  moto=$venv/bin/moto_server
+}
+
+start_secantusdb() {
   [ -n "${TEST_MONGODB_URL:-}" ] && return
+  local log=$temp/secantusdb.log
   say "starting SecantusDB"
   : >"$temp/secantusdb.toml"
   "$TEST_SECANTUSD" --config "$temp/secantusdb.toml" --host 127.0.0.1 --port 0 --storage-path "$temp/secantusdb" \
@@ -113,6 +121,18 @@ start_secantusdb() {
   until_ready 60 $! grep -q "listening on" "$log" || { tail -n 30 "$log" >&2; exit 1; }
   TEST_MONGODB_URL=mongodb://$(sed -n 's/.*listening on //p' "$log" | head -n 1)
   export TEST_MONGODB_URL
+}
+
+start_moto() {
+  [ -n "${TEST_S3_ENDPOINT:-}" ] && return
+  need curl curl
+  local port
+  port=$(free_port)
+  say "starting moto, an S3-compatible store, on port $port"
+  "$moto" -H 127.0.0.1 -p "$port" >"$temp/moto.log" 2>&1 &
+  started+=($!)
+  until_ready 60 $! curl -sf -X PUT "http://127.0.0.1:$port/madang" || { tail -n 30 "$temp/moto.log" >&2; exit 1; }
+  export TEST_S3_ENDPOINT=http://127.0.0.1:$port
 }
 
 # no_secrets FOLDER: none of the lines of FOLDER/secrets stands in FOLDER/log, and there is something in both.
@@ -157,8 +177,10 @@ for part in $parts; do
     engines)
       start_mariadb
       start_redis
+      install_from_pypi
       start_secantusdb
-      say "tests on MariaDB, Redis and SecantusDB"
+      start_moto
+      say "tests on MariaDB, Redis, SecantusDB and moto"
       mkdir "$temp/engines"
       TEST_BACKENDS=engines TEST_LOG_DIR=$temp/engines cargo test --quiet --test it
       no_secrets "$temp/engines"

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     access::Rights,
+    blobs::Blobs,
     bus::Bus,
     cache::Cache,
     clock::Clock,
@@ -27,6 +28,7 @@ pub struct Ports {
     pub clock: Clock,
     pub db: Db,
     pub documents: Documents,
+    pub blobs: Blobs,
     pub cache: Cache,
     pub bus: Bus,
     redis: Option<Redis>,
@@ -77,6 +79,7 @@ impl App {
             rights: Rights::new(db.clone(), bus.clone(), clock.clone()),
             db,
             documents: Documents::open(&config).await?,
+            blobs: Blobs::open(&config, clock.clone()).await?,
             cache,
             alone,
             bus,
@@ -98,6 +101,10 @@ impl App {
             Backend {
                 name: self.documents.name(),
                 is_up: self.documents.ping().await.is_ok(),
+            },
+            Backend {
+                name: "blobs",
+                is_up: self.blobs.ping().await.is_ok(),
             },
         ];
         if let Some(redis) = &self.redis {

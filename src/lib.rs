@@ -22,6 +22,7 @@ pub mod memory;
 pub mod watch;
 pub mod work;
 
+pub mod blobs;
 pub mod budget;
 pub mod bus;
 pub mod cache;

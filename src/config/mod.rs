@@ -69,6 +69,17 @@ pub struct Config {
     #[arg(long, env = "REDIS_PREFIX", default_value = "madang", value_name = "NAME", value_parser = name)]
     pub redis_prefix: String,
 
+    /// s3://KEY:SECRET@BUCKET/PREFIX?endpoint=URL&region=NAME or file:///FOLDER for files, data sets and models; empty:
+    /// VOLUME_DIR.
+    #[arg(
+        long,
+        env = "BLOBS_URL",
+        default_value = "",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub blobs_url: Secret,
+
     /// Durability of SQLite's commits.
     #[arg(
         long,
@@ -198,6 +209,14 @@ impl Config {
             return Err(Fault::new(
                 "MONGODB_URL",
                 "begins neither with mongodb:// nor with mongodb+srv://",
+            ));
+        }
+        let blobs = self.blobs_url.expose();
+        let is_blobs = ["s3://", "file:///"].iter().any(|s| blobs.starts_with(s));
+        if !blobs.is_empty() && !is_blobs {
+            return Err(Fault::new(
+                "BLOBS_URL",
+                "begins neither with s3:// nor with file:///",
             ));
         }
         let redis = self.redis_url.expose();

@@ -30,7 +30,7 @@ const FLOORS: [&[&str]; 10] = [
         "text",
     ],
     &["redis"],
-    &["db", "documents", "cache", "bus", "queue"],
+    &["db", "documents", "blobs", "cache", "bus", "queue"],
     &["access"],
     &["app"],
     &["loader", "memory", "list", "watch", "work", "context"],

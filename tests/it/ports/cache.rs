@@ -237,7 +237,12 @@ async fn without_redis_its_operations_are_unavailable_at_once_and_rates_go_on() 
     };
     assert_eq!(
         backends().await,
-        [("database", true), ("mongodb", true), ("redis", true)]
+        [
+            ("database", true),
+            ("mongodb", true),
+            ("blobs", true),
+            ("redis", true)
+        ]
     );
 
     redis.kill();
@@ -255,7 +260,12 @@ async fn without_redis_its_operations_are_unavailable_at_once_and_rates_go_on() 
     ));
     assert_eq!(
         backends().await,
-        [("database", true), ("mongodb", true), ("redis", false)]
+        [
+            ("database", true),
+            ("mongodb", true),
+            ("blobs", true),
+            ("redis", false)
+        ]
     );
     for _ in 0..3 {
         app.app.rate("x", "y", 3, MINUTE).await.unwrap();

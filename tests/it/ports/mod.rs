@@ -1,5 +1,6 @@
 //! The contracts of the ports: the same tests for every backend. `TEST_BACKENDS` chooses the backends of a run.
 
+mod blobs;
 mod bus;
 mod cache;
 mod documents;

@@ -10,7 +10,7 @@ use madang::{app::App, db::on};
 pub enum Backends {
     /// SQLite, and all else in this process.
     Embedded,
-    /// MariaDB, Redis and SecantusDB.
+    /// MariaDB, Redis, SecantusDB and moto.
     Engines,
 }
 
@@ -82,6 +82,19 @@ pub fn mongodb_url(backends: Backends) -> Option<String> {
     let url = url.expect("TEST_MONGODB_URL is needed for the tests on engines; ./test.sh starts a server and sets it");
     let name = uuid::Uuid::now_v7().simple();
     Some(format!("{}/madang_test_{name}", url.trim_end_matches('/')))
+}
+
+/// A place of a test's own in the S3-compatible store of this run, in the bucket `madang`.
+pub fn blobs_url(backends: Backends) -> Option<String> {
+    if backends == Backends::Embedded {
+        return None;
+    }
+    let endpoint = std::env::var("TEST_S3_ENDPOINT");
+    let endpoint = endpoint.expect("TEST_S3_ENDPOINT is needed for the tests on engines; ./test.sh starts a server and sets it");
+    let name = uuid::Uuid::now_v7().simple();
+    Some(format!(
+        "s3://test:secret%2Fof%2Ftests@madang/{name}?endpoint={endpoint}"
+    ))
 }
 
 /// The Redis of this run, with a prefix of a test's own.

@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use client::{Answer, Client};
 pub use cut::{Cut, proxy};
-pub use database::{Backends, Database, SharedRedis, tables};
+pub use database::{Backends, Database, SharedRedis, blobs_url, tables};
 pub use process::{Process, address_of, mutate};
 pub use servers::{DocumentServer, RedisServer};
 
@@ -97,6 +97,10 @@ impl TestApp {
             database::mongodb_url(backends)
         };
         let mut flags = flags.to_vec();
+        let blobs = database::blobs_url(backends);
+        if let Some(blobs) = &blobs {
+            flags.extend(["--blobs-url", blobs]);
+        }
         if let Some(mongodb) = &mongodb {
             flags.extend(["--mongodb-url", mongodb]);
         }
