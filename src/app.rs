@@ -91,6 +91,32 @@ impl App {
         })))
     }
 
+    /// What works, but not as an operator may expect, in sentences that begin with the setting.
+    pub async fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Some(redis) = &self.redis {
+            let found = redis.warnings().await.unwrap_or_default();
+            warnings.extend(
+                found
+                    .into_iter()
+                    .map(|warning| format!("REDIS_URL: {warning}")),
+            );
+        }
+        let has_engines = !self.config.is_embedded() || self.redis.is_some();
+        if has_engines && self.redis.is_none() {
+            warnings.push(
+                "REDIS_URL: is empty, so that only one server may use this database".to_owned(),
+            );
+        }
+        if has_engines && self.blobs.is_local() {
+            warnings.push(
+                "BLOBS_URL: names a folder, which all servers must share, as on a network drive"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+
     /// Asks every backend whether it works.
     pub async fn backends(&self) -> Vec<Backend> {
         let mut backends = vec![

@@ -50,17 +50,13 @@ impl Redis {
             )
         })?;
         let connect = || connect(parsed.clone());
-        let fault = |e: fred::error::Error| {
-            Fault::new("REDIS_URL", format!("cannot connect: {}", e.details()))
-        };
+        let fault = |e: fred::error::Error| Fault::new("REDIS_URL", sentence(&e));
         let redis = Self {
             commands: connect().await.map_err(fault)?,
             subscriber: connect().await.map_err(fault)?,
             prefix: config.redis_prefix.clone(),
         };
-        for warning in redis.warnings().await.map_err(fault)? {
-            tracing::warn!("REDIS_URL: {warning}");
-        }
+        redis.warnings().await.map_err(fault)?;
         Ok(Some(redis))
     }
 
@@ -89,7 +85,10 @@ impl Redis {
     }
 
     /// What is not as it should be, in sentences.
-    async fn warnings(&self) -> Result<Vec<String>, fred::error::Error> {
+    ///
+    /// # Errors
+    /// That of the command that asks.
+    pub async fn warnings(&self) -> Result<Vec<String>, fred::error::Error> {
         let memory: String = self.commands.info(Some(InfoKind::Memory)).await?;
         let value = |key: &str| {
             let mut lines = memory.lines().filter_map(|line| line.split_once(':'));
@@ -124,6 +123,17 @@ async fn connect(config: FredConfig) -> Result<Client, fred::error::Error> {
         .build()?;
     client.init().await?;
     Ok(client)
+}
+
+/// Why Redis cannot be used, and what helps.
+fn sentence(error: &fred::error::Error) -> String {
+    let details = error.details();
+    let is_refused = ["WRONGPASS", "NOAUTH", "NOPERM", "AUTH", "password"];
+    if is_refused.iter().any(|sign| details.contains(sign)) {
+        "refuses the user or the password".to_owned()
+    } else {
+        format!("cannot be reached: is the server running, and is the address right? ({details})")
+    }
 }
 
 /// The error for a command that failed, whose cause is logged.

@@ -2,6 +2,8 @@
 
 mod create_admin;
 mod demo;
+mod doctor;
+mod migrate;
 mod schema;
 mod serve;
 mod tables;
@@ -24,6 +26,10 @@ enum Command {
     Serve(serve::Serve),
     /// Runs background jobs, beside servers on the same MySQL and Redis.
     Worker(worker::Worker),
+    /// Applies the migrations of the database, as serve does; or takes the last one back, or lists them.
+    Migrate(migrate::Migrate),
+    /// Checks the configuration and every backend, and says what is wrong.
+    Doctor(doctor::Doctor),
     /// Makes an admin's account; asks for what is not given.
     CreateAdmin(create_admin::CreateAdmin),
     /// Fills an empty database with a small community to look at, or a big one to measure by.
@@ -39,6 +45,8 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.run(),
             Self::Worker(worker) => worker.run(),
+            Self::Migrate(migrate) => migrate.run(),
+            Self::Doctor(doctor) => doctor.run(),
             Self::CreateAdmin(create_admin) => create_admin.run(),
             Self::Demo(demo) => demo.run(),
             Self::Schema => {

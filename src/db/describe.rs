@@ -61,7 +61,7 @@ const COLUMNS: &str = "
 
 fn tables() -> Result<String> {
     let mut conn = SqliteConnection::establish(":memory:").map_err(|e| e.to_string())?;
-    migrations::run_sqlite(&mut conn).map_err(|e| e.to_string())?;
+    migrations::run_sqlite(&mut conn, migrations::Action::Up).map_err(|e| e.to_string())?;
     let tables: Vec<TableRow> = diesel::sql_query(
         "SELECT s.name FROM sqlite_schema s JOIN pragma_table_list l ON l.name = s.name
          WHERE l.type IN ('table', 'virtual') AND s.name NOT LIKE '\\_\\_%' ESCAPE '\\' ORDER BY s.rowid",

@@ -18,15 +18,73 @@ use super::MysqlConnection;
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
+struct Scripts {
+    name: &'static str,
+    up: &'static str,
+    down: &'static str,
+}
+
+impl Scripts {
+    fn version(&self) -> &'static str {
+        self.name.split('_').next().unwrap_or_default()
+    }
+}
+
 macro_rules! mysql {
     ($($name:literal),* $(,)?) => {
-        &[$(($name, include_str!(concat!("../../migrations/mysql/", $name, "/up.sql")))),*]
+        &[$(Scripts {
+            name: $name,
+            up: include_str!(concat!("../../migrations/mysql/", $name, "/up.sql")),
+            down: include_str!(concat!("../../migrations/mysql/", $name, "/down.sql")),
+        }),*]
     };
 }
 
-/// Names and texts. Each statement ends with a semicolon at the end of a line. A statement that does not change a table
+/// What to do about migrations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing but look.
+    Look,
+    /// Apply all that are missing.
+    Up,
+    /// Take the last one back, with the data that it made room for.
+    Down,
+}
+
+/// A migration of this program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migration {
+    pub name: &'static str,
+    pub is_applied: bool,
+}
+
+/// All migrations in order, or why the database cannot be used with this program.
+fn listed(applied: &HashSet<String>) -> Result<Vec<Migration>, Failure> {
+    let known: HashSet<_> = MYSQL.iter().map(Scripts::version).collect();
+    if let Some(newer) = applied
+        .iter()
+        .find(|version| !known.contains(version.as_str()))
+    {
+        return Err(format!(
+            "it was made by a newer version of madang, which has the migration {newer}; use that version"
+        )
+        .into());
+    }
+    let migrations = MYSQL.iter().map(|scripts| Migration {
+        name: scripts.name,
+        is_applied: applied.contains(scripts.version()),
+    });
+    Ok(migrations.collect())
+}
+
+/// All migrations, for a database that does not exist yet.
+pub(super) fn none_applied() -> Vec<Migration> {
+    listed(&HashSet::new()).unwrap_or_default()
+}
+
+/// Names, the same on both engines, and texts. Each statement ends with a semicolon at the end of a line. A statement that does not change a table
 /// must be safe to run twice.
-const MYSQL: &[(&str, &str)] = mysql![
+const MYSQL: &[Scripts] = mysql![
     "0001_accounts",
     "0002_forum",
     "0003_likes_views_orders",
@@ -36,23 +94,46 @@ const MYSQL: &[(&str, &str)] = mysql![
     "0007_jobs",
 ];
 
-type Done = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Done = Result<(), Failure>;
 
-/// Applies the missing migrations.
-pub(super) fn run_sqlite(conn: &mut SqliteConnection) -> Done {
+/// Does it, and returns what is applied afterwards.
+pub(super) fn run_sqlite(
+    conn: &mut SqliteConnection,
+    action: Action,
+) -> Result<Vec<Migration>, Failure> {
     // Exclusively, so that of two programs that start at once, the second finds the work done.
     let mut failure = None;
     let done = conn.exclusive_transaction(|conn| {
-        conn.run_pending_migrations(SQLITE).map(drop).map_err(|e| {
+        migrate_sqlite(conn, action).map_err(|e| {
             failure = Some(e);
             diesel::result::Error::RollbackTransaction
         })
     });
     match (done, failure) {
-        (Ok(()), _) => Ok(()),
-        (Err(_), Some(failure)) => Err(failure),
-        (Err(error), None) => Err(error.into()),
+        (_, Some(failure)) => Err(failure),
+        (done, None) => Ok(done?),
     }
+}
+
+fn migrate_sqlite(conn: &mut SqliteConnection, action: Action) -> Result<Vec<Migration>, Failure> {
+    let found = listed(&applied(conn)?)?;
+    match action {
+        Action::Look => return Ok(found),
+        Action::Up => drop(conn.run_pending_migrations(SQLITE)?),
+        Action::Down if found.iter().any(|migration| migration.is_applied) => {
+            conn.revert_last_migration(SQLITE)?;
+        }
+        Action::Down => {}
+    }
+    listed(&applied(conn)?)
+}
+
+fn applied<DB: diesel::backend::Backend>(
+    conn: &mut impl MigrationHarness<DB>,
+) -> Result<HashSet<String>, Failure> {
+    let applied = conn.applied_migrations()?;
+    Ok(applied.iter().map(ToString::to_string).collect())
 }
 
 #[derive(QueryableByName)]
@@ -61,9 +142,12 @@ struct Lock {
     got: Option<i64>,
 }
 
-/// Applies the missing migrations. A lock on the server makes two programs that start at once do so one after the
-/// other. The connection must not be used afterwards.
-pub(super) fn run_mysql(conn: &mut MysqlConnection) -> Done {
+/// As [`run_sqlite`]. A lock on the server makes two programs that start at once do so one after the other. The
+/// connection must not be used afterwards.
+pub(super) fn run_mysql(
+    conn: &mut MysqlConnection,
+    action: Action,
+) -> Result<Vec<Migration>, Failure> {
     // For this database only: others on the same server do not wait.
     const LOCK: &str = "concat('madang.', md5(database()))";
     // Changing a large table may take long.
@@ -75,27 +159,55 @@ pub(super) fn run_mysql(conn: &mut MysqlConnection) -> Done {
     if lock.got != Some(1) {
         return Err("another program has been migrating for a minute".into());
     }
-    let done = apply_missing(conn);
+    let done = migrate_mysql(conn, action);
     diesel::sql_query(format!("DO RELEASE_LOCK({LOCK})")).execute(conn)?;
     done
 }
 
-fn apply_missing(conn: &mut MysqlConnection) -> Done {
-    let applied = conn.applied_migrations()?;
-    let applied: HashSet<String> = applied.iter().map(ToString::to_string).collect();
-    conn.batch_execute(
-        "CREATE TABLE IF NOT EXISTS __madang_migration_progress (
-             version VARCHAR(50) NOT NULL PRIMARY KEY,
-             statement INTEGER NOT NULL
-         ) ENGINE = InnoDB",
-    )?;
-    for (name, text) in MYSQL {
-        let version = name.split('_').next().unwrap_or_default();
-        if !applied.contains(version) {
-            apply(conn, version, text).map_err(|e| format!("{name}: {e}"))?;
+fn migrate_mysql(conn: &mut MysqlConnection, action: Action) -> Result<Vec<Migration>, Failure> {
+    let found = listed(&applied(conn)?)?;
+    match action {
+        Action::Look => return Ok(found),
+        Action::Up => apply_missing(conn)?,
+        Action::Down => {
+            let last = MYSQL
+                .iter()
+                .zip(&found)
+                .rfind(|(_, found)| found.is_applied);
+            if let Some((scripts, _)) = last {
+                revert(conn, scripts).map_err(|e| format!("{}: {e}", scripts.name))?;
+            }
         }
     }
+    listed(&applied(conn)?)
+}
+
+fn apply_missing(conn: &mut MysqlConnection) -> Done {
+    let applied = applied(conn)?;
+    let missing = MYSQL
+        .iter()
+        .filter(|scripts| !applied.contains(scripts.version()));
+    for scripts in missing {
+        let version = scripts.version();
+        let note = "INSERT INTO __diesel_schema_migrations (version) VALUES (?)";
+        run_statements(conn, version, version, scripts.up, note)
+            .map_err(|e| format!("{}: {e}", scripts.name))?;
+    }
     Ok(())
+}
+
+fn revert(conn: &mut MysqlConnection, scripts: &Scripts) -> Done {
+    let (version, note) = (
+        scripts.version(),
+        "DELETE FROM __diesel_schema_migrations WHERE version = ?",
+    );
+    run_statements(
+        conn,
+        &format!("{version}-down"),
+        version,
+        scripts.down,
+        note,
+    )
 }
 
 #[derive(QueryableByName)]
@@ -104,11 +216,24 @@ struct Progress {
     statement: i32,
 }
 
-/// Runs the statements of one migration, from where an earlier attempt stopped.
-fn apply(conn: &mut MysqlConnection, version: &str, text: &str) -> Done {
+/// Runs the statements of one migration, from where an earlier attempt stopped, and notes the version as `note` says.
+/// The attempt is known by its `key`.
+fn run_statements(
+    conn: &mut MysqlConnection,
+    key: &str,
+    version: &str,
+    text: &str,
+    note: &str,
+) -> Done {
+    conn.batch_execute(
+        "CREATE TABLE IF NOT EXISTS __madang_migration_progress (
+             version VARCHAR(50) NOT NULL PRIMARY KEY,
+             statement INTEGER NOT NULL
+         ) ENGINE = InnoDB",
+    )?;
     let begun: Option<Progress> =
         diesel::sql_query("SELECT statement FROM __madang_migration_progress WHERE version = ?")
-            .bind::<Text, _>(version)
+            .bind::<Text, _>(key)
             .get_result(conn)
             .optional()?;
     let begun = begun.map(|progress| progress.statement);
@@ -120,7 +245,7 @@ fn apply(conn: &mut MysqlConnection, version: &str, text: &str) -> Done {
         let may_be_done = begun == Some(number);
         if !may_be_done {
             diesel::sql_query("REPLACE INTO __madang_migration_progress VALUES (?, ?)")
-                .bind::<Text, _>(version)
+                .bind::<Text, _>(key)
                 .bind::<Integer, _>(number)
                 .execute(conn)?;
         }
@@ -130,11 +255,11 @@ fn apply(conn: &mut MysqlConnection, version: &str, text: &str) -> Done {
         }
     }
     conn.transaction(|conn| -> diesel::QueryResult<()> {
-        diesel::sql_query("INSERT INTO __diesel_schema_migrations (version) VALUES (?)")
+        diesel::sql_query(note)
             .bind::<Text, _>(version)
             .execute(conn)?;
         diesel::sql_query("DELETE FROM __madang_migration_progress WHERE version = ?")
-            .bind::<Text, _>(version)
+            .bind::<Text, _>(key)
             .execute(conn)?;
         Ok(())
     })?;
@@ -151,13 +276,14 @@ fn statements(text: &str) -> impl Iterator<Item = &str> {
 /// Whether a statement failed because its effect exists already. A statement takes effect completely or not at all:
 /// InnoDB's DDL is atomic (MariaDB from 10.6, MySQL from 8.0).
 fn says_done(error: &diesel::result::Error) -> bool {
-    // The server's errors 1050, 1060, 1061, 1826 and 1091. Their texts depend on `lc_messages`.
-    const SIGNS: [&str; 5] = [
+    // The server's errors 1050, 1060, 1061, 1826, 1091 and 1051. Their texts depend on `lc_messages`.
+    const SIGNS: [&str; 6] = [
         "already exists",
         "Duplicate column name",
         "Duplicate key name",
         "Duplicate foreign key constraint name",
         "check that",
+        "Unknown table",
     ];
     let message = error.to_string();
     SIGNS.iter().any(|sign| message.contains(sign))
@@ -177,14 +303,17 @@ mod tests {
         names.sort();
 
         assert_eq!(
-            MYSQL.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            MYSQL.iter().map(|scripts| scripts.name).collect::<Vec<_>>(),
             names
         );
     }
 
     #[test]
     fn each_statement_is_one() {
-        for (name, text) in MYSQL {
+        let texts = MYSQL
+            .iter()
+            .flat_map(|s| [(s.name, s.up), (s.name, s.down)]);
+        for (name, text) in texts {
             for statement in statements(text) {
                 assert_eq!(statement.matches(';').count(), 1, "{name}: {statement}");
                 assert!(statement.ends_with(';'), "{name}: {statement}");

@@ -28,6 +28,7 @@ use diesel::{
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 
+pub use migrations::{Action, Migration};
 pub use mysql::MysqlConnection;
 pub use sqlite::readers;
 
@@ -131,6 +132,22 @@ impl Db {
             statements,
             failed: Mutex::new(None),
         })))
+    }
+
+    /// Does this about the migrations of the database that `config` names, without opening it for anything else. Returns
+    /// all migrations; none of an SQLite database that does not exist yet is applied.
+    ///
+    /// # Errors
+    /// A sentence about `DATABASE_URL`.
+    pub async fn migrate(config: &Config, action: Action) -> Result<Vec<Migration>, Fault> {
+        if config.database_url.expose().starts_with("mysql:") {
+            let mysql = mysql::Mysql::connect(config, &Statements::default())?;
+            mysql.migrate(action).await
+        } else if action != Action::Up && !sqlite::path_of(config)?.exists() {
+            Ok(migrations::none_applied())
+        } else {
+            Ok(sqlite::migrated(config, action)?.1)
+        }
     }
 
     /// Runs `work` on a read-only connection that sees everything committed so far. If the future is dropped before

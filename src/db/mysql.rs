@@ -17,7 +17,11 @@ use diesel_async::{
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
-use super::{Conn, Statements, UNAVAILABLE, migrations, sqlite::run_guarded};
+use super::{
+    Conn, Statements, UNAVAILABLE,
+    migrations::{self, Action, Migration},
+    sqlite::run_guarded,
+};
 use crate::{
     config::{Config, Fault},
     error::{Error, Result},
@@ -39,7 +43,15 @@ pub(super) struct Mysql {
 }
 
 impl Mysql {
+    /// Connects and brings the tables up to date.
     pub(super) async fn open(config: &Config, statements: &Statements) -> Result<Self, Fault> {
+        let mysql = Self::connect(config, statements)?;
+        mysql.migrate(Action::Up).await?;
+        Ok(mysql)
+    }
+
+    /// Makes a pool, whose connections are made when they are needed.
+    pub(super) fn connect(config: &Config, statements: &Statements) -> Result<Self, Fault> {
         let limit = config.limits.request_time;
         let mut manager = ManagerConfig::default();
         // A ping at each check-out would double the round trips of a point read.
@@ -63,32 +75,25 @@ impl Mysql {
             .wait_timeout(Some(POOL_WAIT))
             .create_timeout(Some(POOL_WAIT))
             .build()
-            .map_err(|e| Fault::new("DATABASE_URL", e.to_string()))?;
-        let mysql = Self {
+            .map_err(|e| fault(e.to_string()))?;
+        Ok(Self {
             pool,
             statements: statements.clone(),
-        };
+        })
+    }
 
-        let conn = mysql
-            .pool
-            .get()
-            .await
-            .map_err(|e| Fault::new("DATABASE_URL", format!("cannot connect: {e}")))?;
+    /// Does this about migrations.
+    pub(super) async fn migrate(&self, action: Action) -> Result<Vec<Migration>, Fault> {
+        let conn = self.pool.get().await.map_err(|e| fault(sentence(&e)))?;
         let migrated = tokio::task::spawn_blocking(move || {
             let mut conn = AsyncConnectionWrapper::from(conn);
-            let done = migrations::run_mysql(&mut conn);
+            let done = migrations::run_mysql(&mut conn, action);
             // Its settings differ from those of the pool.
             drop(Object::take(conn.into_inner()));
             done
         });
-        match migrated.await {
-            Ok(Ok(())) => Ok(mysql),
-            Ok(Err(e)) => Err(Fault::new(
-                "DATABASE_URL",
-                format!("cannot bring the tables up to date: {e}"),
-            )),
-            Err(e) => Err(Fault::new("DATABASE_URL", e.to_string())),
-        }
+        let migrated = migrated.await.map_err(|e| fault(e.to_string()))?;
+        migrated.map_err(|e| fault(format!("the database cannot be used: {e}")))
     }
 
     pub(super) async fn read<T: Send + 'static>(
@@ -143,6 +148,23 @@ impl Mysql {
             let _ = reply.send(done);
         });
         answer.await.map_err(|_| UNAVAILABLE)?
+    }
+}
+
+fn fault(sentence: impl Into<String>) -> Fault {
+    Fault::new("DATABASE_URL", sentence)
+}
+
+/// Why the database cannot be used, and what helps.
+fn sentence(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    if text.contains("Access denied") {
+        "refuses the user or the password, or lets this user not into this database".to_owned()
+    } else if text.contains("Unknown database") {
+        "has no such database: CREATE DATABASE … CHARACTER SET utf8mb4 COLLATE utf8mb4_bin makes it"
+            .to_owned()
+    } else {
+        format!("cannot be reached: is the server running, and is the address right? ({text})")
     }
 }
 

@@ -157,6 +157,9 @@ impl Server {
 pub async fn serve(config: Config, clock: Clock) -> Result<(), Fault> {
     let bind = config.bind;
     let app = App::open(config, clock).await?;
+    for warning in app.warnings().await {
+        tracing::warn!("{warning}");
+    }
     if let Err(error) = app.cache.restore().await {
         tracing::warn!(%error, "rates and tokens of the last run could not be read");
     }

@@ -5,7 +5,7 @@ mod writer;
 
 use std::path::PathBuf;
 
-use diesel::connection::SimpleConnection;
+use diesel::{connection::SimpleConnection, sqlite::SqliteConnection};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -14,7 +14,10 @@ pub(crate) use self::{
     writer::{Writer, run_guarded},
 };
 
-use super::{Conn, Statements, UNAVAILABLE, Version, migrations};
+use super::{
+    Conn, Statements, UNAVAILABLE, Version,
+    migrations::{self, Action, Migration},
+};
 use crate::{
     config::{Config, Fault, Synchronous},
     error::{Error, Result},
@@ -40,36 +43,13 @@ struct Readers {
 
 impl Sqlite {
     pub(super) fn open(config: &Config, statements: &Statements) -> Result<Self, Fault> {
-        let path = path_of(config);
-        let fault = |message: String| Fault::new("DATABASE_URL", message);
-        if path.as_os_str() == ":memory:" {
-            return Err(fault(
-                "a database in memory is none that several connections share; name a file"
-                    .to_owned(),
-            ));
-        }
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)
-                .map_err(|e| fault(format!("cannot make the folder {}: {e}", folder.display())))?;
-        }
-        create_private(&path).map_err(|e| fault(format!("cannot make {}: {e}", path.display())))?;
+        let path = path_of(config)?;
+        let (mut writer, _) = migrated(config, Action::Up)?;
+        statements.watch(&mut writer);
         let connect = |pragmas: &str| {
             connect(&path, pragmas)
                 .map_err(|e| fault(format!("cannot open {}: {e}", path.display())))
         };
-
-        let synchronous = match config.sqlite_synchronous {
-            Synchronous::Full => "FULL",
-            Synchronous::Normal => "NORMAL",
-        };
-        // A migration that recreates a table drops the old one, which must not delete the rows that refer to it.
-        let mut writer = connect(&format!(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = OFF;"
-        ))?;
-        migrations::run_sqlite(&mut writer)
-            .and_then(|()| Ok(writer.batch_execute("PRAGMA foreign_keys = ON;")?))
-            .map_err(|e| fault(format!("cannot bring {} up to date: {e}", path.display())))?;
-        statements.watch(&mut writer);
 
         let count = readers();
         let mut idle = Vec::with_capacity(count);
@@ -127,13 +107,54 @@ impl Sqlite {
     }
 }
 
-fn path_of(config: &Config) -> PathBuf {
+/// Opens the connection that writes, and does this about migrations.
+pub(super) fn migrated(
+    config: &Config,
+    action: Action,
+) -> Result<(SqliteConnection, Vec<Migration>), Fault> {
+    let path = path_of(config)?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)
+            .map_err(|e| fault(format!("cannot make the folder {}: {e}", folder.display())))?;
+    }
+    create_private(&path).map_err(|e| fault(format!("cannot make {}: {e}", path.display())))?;
+    let synchronous = match config.sqlite_synchronous {
+        Synchronous::Full => "FULL",
+        Synchronous::Normal => "NORMAL",
+    };
+    // A migration that recreates a table drops the old one, which must not delete the rows that refer to it.
+    let pragmas = format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = OFF;"
+    );
+    let mut writer = connect(&path, &pragmas)
+        .map_err(|e| fault(format!("cannot open {}: {e}", path.display())))?;
+    let migrations = migrations::run_sqlite(&mut writer, action)
+        .and_then(|found| {
+            writer.batch_execute("PRAGMA foreign_keys = ON;")?;
+            Ok(found)
+        })
+        .map_err(|e| fault(format!("cannot use {}: {e}", path.display())))?;
+    Ok((writer, migrations))
+}
+
+fn fault(sentence: impl Into<String>) -> Fault {
+    Fault::new("DATABASE_URL", sentence)
+}
+
+/// The file of the database, which need not exist yet.
+pub(super) fn path_of(config: &Config) -> Result<PathBuf, Fault> {
     let url = config.database_url.expose();
-    match url
+    let path = match url
         .strip_prefix("sqlite://")
         .or_else(|| url.strip_prefix("sqlite:"))
     {
         Some(path) if !path.is_empty() => PathBuf::from(path),
         _ => config.volume_dir.join("database").join("madang.sqlite"),
+    };
+    if path.as_os_str() == ":memory:" {
+        return Err(fault(
+            "a database in memory is none that several connections share; name a file",
+        ));
     }
+    Ok(path)
 }

@@ -5,6 +5,8 @@ mod bus;
 mod cache;
 mod documents;
 mod queue;
+mod start;
+mod worker;
 
 use madang::app::App;
 
