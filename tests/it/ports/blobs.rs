@@ -284,8 +284,8 @@ async fn stores_that_cannot_be_used_are_named_with_the_reason_and_without_secret
         nobody,
         "BLOBS_URL: cannot be reached: is the endpoint right?"
     );
-    let unknown = open("s3://KEY:hush@bucket?endpont=x").await;
-    assert_eq!(unknown, "BLOBS_URL: has the unknown parameter endpont");
+    let unknown = open("s3://KEY:hush@bucket?server=x").await;
+    assert_eq!(unknown, "BLOBS_URL: has the unknown parameter server");
     if let Some(url) = crate::support::blobs_url(Backends::of_this_run()) {
         let missing = open(&url.replace("@madang/", "@nothing-here/")).await;
         assert_eq!(missing, "BLOBS_URL: has no such bucket");
