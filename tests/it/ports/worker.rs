@@ -11,8 +11,8 @@ use serde_json::json;
 
 use crate::support::{PASSWORD, TestApp, any_board};
 
-/// Likes, each on a post of its own: several batches of the job.
-const LIKES: usize = 8_000;
+/// Likes, each on a post of its own: so many batches of the job that it is still at them when it is killed.
+const LIKES: usize = 30_000;
 
 /// A `madang worker` on the backends of `app`.
 struct WorkerProcess(Child);
@@ -151,12 +151,9 @@ async fn a_worker_that_is_killed_in_the_middle_leaves_the_rest_to_the_next_and_e
     assert_eq!(number(&app.app, counted).await, left);
     let running = "SELECT COUNT(*) FROM jobs WHERE kind = 'take_back_likes' AND state = 1";
     assert_eq!(number(&app.app, running).await, 1);
-    // As if the lease had run out.
-    execute(
-        &app.app,
-        "UPDATE jobs SET due_at = 1 WHERE kind = 'take_back_likes'".to_owned(),
-    )
-    .await;
+    // As if all leases of the dead one had run out.
+    let run_out = "UPDATE jobs SET due_at = 1 WHERE state = 1";
+    execute(&app.app, run_out.to_owned()).await;
     let second = WorkerProcess::start(&app);
     let done =
         "SELECT COUNT(*) FROM jobs WHERE kind = 'take_back_likes' AND state = 2 AND attempts = 2";
