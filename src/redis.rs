@@ -21,7 +21,8 @@ const PAUSES: (u32, u32) = (50, 1_000);
 /// The most messages that wait to be delivered to the listeners of this process.
 const WAITING_MESSAGES: usize = 16 << 10;
 
-const UNAVAILABLE: Error = Error::Unavailable { backend: "redis" };
+/// The error while there is no connection.
+pub const UNAVAILABLE: Error = Error::Unavailable { backend: "redis" };
 
 /// Two connections: one for commands, which all callers share, and one that subscribes. Both are established again
 /// after they are lost. Cheap to clone.

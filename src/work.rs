@@ -114,7 +114,7 @@ impl Run {
             queue.finish(conn, &job, again)
         })
         .await?;
-        self.app.queue.tell_end(&self.job);
+        self.app.queue.tell(self.job.id);
         Ok(Done { is_written: true })
     }
 

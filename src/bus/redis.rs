@@ -32,8 +32,8 @@ use super::{
     memory::{Hub, Told},
 };
 use crate::{
-    error::{Error, Result},
-    redis::{Redis, away},
+    error::Result,
+    redis::{Redis, UNAVAILABLE, away},
 };
 
 /// Without its own heartbeat for this long, a server takes it that messages do not arrive.
@@ -43,8 +43,6 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 const OUTGOING: usize = 16 << 10;
 /// Messages, or changes of subscriptions, in one round trip.
 const BATCH: usize = 256;
-
-const UNAVAILABLE: Error = Error::Unavailable { backend: "redis" };
 
 /// The other servers. Cheap to clone; its tasks end with the last clone.
 #[derive(Clone)]

@@ -290,11 +290,6 @@ impl Queue {
             .execute(c))?;
         Ok(())
     }
-
-    /// Tells subscribers that the job has ended or waits again.
-    pub fn tell_end(&self, job: &Claimed) {
-        self.tell(job.id);
-    }
 }
 
 /// The jobs that are due at `now`, first come first. With `claiming`, jobs that another worker is claiming at the same

@@ -208,7 +208,8 @@ impl Queue {
         self.0.bus.publish(&WAITING, Uuid::nil());
     }
 
-    fn tell(&self, job: JobId) {
+    /// Tells subscribers that the job has changed.
+    pub fn tell(&self, job: JobId) {
         self.0.bus.publish(&changed(job), job);
     }
 
