@@ -105,9 +105,8 @@ install_from_pypi() {
     "$venv/bin/pip" install --quiet $packages
     echo "$packages" >"$venv/packages"
   fi
-  # Some tests stop a SecantusDB of their own.
-  export TEST_SECANTUSD=$venv/bin/secantusd-py
-  moto=$venv/bin/moto_server
+  # Some tests stop servers of their own.
+  export TEST_SECANTUSD=$venv/bin/secantusd-py TEST_MOTO=$venv/bin/moto_server
 }
 
 start_secantusdb() {
@@ -124,12 +123,12 @@ start_secantusdb() {
 }
 
 start_moto() {
-  [ -n "${TEST_S3_ENDPOINT:-}" ] && return
   need curl curl
+  [ -n "${TEST_S3_ENDPOINT:-}" ] && return
   local port
   port=$(free_port)
   say "starting moto, an S3-compatible store, on port $port"
-  "$moto" -H 127.0.0.1 -p "$port" >"$temp/moto.log" 2>&1 &
+  "$TEST_MOTO" -H 127.0.0.1 -p "$port" >"$temp/moto.log" 2>&1 &
   started+=($!)
   until_ready 60 $! curl -sf -X PUT "http://127.0.0.1:$port/madang" || { tail -n 30 "$temp/moto.log" >&2; exit 1; }
   export TEST_S3_ENDPOINT=http://127.0.0.1:$port

@@ -102,13 +102,14 @@ impl App {
                     .map(|warning| format!("REDIS_URL: {warning}")),
             );
         }
-        let has_engines = !self.config.is_embedded() || self.redis.is_some();
-        if has_engines && self.redis.is_none() {
+        let is_embedded = self.config.is_embedded();
+        if !is_embedded && self.redis.is_none() {
             warnings.push(
                 "REDIS_URL: is empty, so that only one server may use this database".to_owned(),
             );
         }
-        if has_engines && self.blobs.is_local() {
+        let is_shared = !is_embedded || self.redis.is_some();
+        if is_shared && self.blobs.is_local() {
             warnings.push(
                 "BLOBS_URL: names a folder, which all servers must share, as on a network drive"
                     .to_owned(),
@@ -119,26 +120,36 @@ impl App {
 
     /// Asks every backend whether it works.
     pub async fn backends(&self) -> Vec<Backend> {
+        let redis = async {
+            match &self.redis {
+                Some(redis) => Some(redis.ping().await.is_ok() && self.bus.health().is_ok()),
+                None => None,
+            }
+        };
+        let (database, documents, blobs, redis) = tokio::join!(
+            self.db.ping(),
+            self.documents.ping(),
+            self.blobs.ping(),
+            redis
+        );
         let mut backends = vec![
             Backend {
                 name: "database",
-                is_up: self.db.ping().await.is_ok(),
+                is_up: database.is_ok(),
             },
             Backend {
                 name: self.documents.name(),
-                is_up: self.documents.ping().await.is_ok(),
+                is_up: documents.is_ok(),
             },
             Backend {
                 name: "blobs",
-                is_up: self.blobs.ping().await.is_ok(),
+                is_up: blobs.is_ok(),
             },
         ];
-        if let Some(redis) = &self.redis {
-            backends.push(Backend {
-                name: "redis",
-                is_up: redis.ping().await.is_ok() && self.bus.health().is_ok(),
-            });
-        }
+        backends.extend(redis.map(|is_up| Backend {
+            name: "redis",
+            is_up,
+        }));
         backends
     }
 

@@ -57,7 +57,8 @@ impl Redis {
             subscriber: connect().await.map_err(fault)?,
             prefix: config.redis_prefix.clone(),
         };
-        redis.warnings().await.map_err(fault)?;
+        // A connection counts as made before Redis has asked for a password.
+        redis.commands.ping::<()>(None).await.map_err(fault)?;
         Ok(Some(redis))
     }
 

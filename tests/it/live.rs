@@ -4,12 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt};
 use madang::{
-    access::{self, Actor, Caller},
-    accounts::tokens,
     boards,
     bus::BACKLOG,
     comments::{Comment, live::CommentsOn, store},
-    error::{Error, Language, Result},
+    error::{Error, Result},
     ids::{BoardId, CommentId, PostId, UserId},
     watch,
 };
@@ -31,21 +29,8 @@ async fn watch(
     client: &Client,
     post: &str,
 ) -> Result<impl Stream<Item = Result<Comment>>> {
-    let claims = tokens::read_access(&app.app, client.token.as_ref().unwrap())?;
-    let actor = Actor::SignedIn(app.app.rights.of(claims.session).await?);
-    let client = access::Client {
-        address: "127.0.0.1".parse().unwrap(),
-        user_agent: None,
-        request_id: String::new(),
-        language: Language::En,
-    };
     let post = PostId::parse(post).unwrap();
-    watch::follow(
-        app.app.clone(),
-        Caller::new(client, actor),
-        CommentsOn(post),
-    )
-    .await
+    watch::follow(app.app.clone(), client.caller().await, CommentsOn(post)).await
 }
 
 async fn next(

@@ -9,7 +9,7 @@ use madang::{
     error::{Error, Result},
 };
 
-use crate::support::{Backends, TestApp};
+use crate::support::{Backends, OwnServer, TestApp};
 
 const ANY_SIZE: u64 = 1 << 30;
 
@@ -265,6 +265,59 @@ async fn no_name_leads_out_of_its_folder() {
     for outside in ["outside", "b", "../outside"] {
         assert!(!app.volume.path().join(outside).exists(), "{outside}");
     }
+}
+
+fn is_unavailable<T>(result: Result<T>) -> bool {
+    matches!(result, Err(Error::Unavailable { backend: "blobs" }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_goes_away_is_named_and_used_again_when_it_is_back() {
+    if Backends::of_this_run() == Backends::Embedded {
+        // A folder does not go away; tests/it/crash.rs fills its disk.
+        return;
+    }
+    let mut store = OwnServer::blobs().await;
+    let app = TestApp::with(&["--blobs-url", &store.url()]).await;
+    let blobs = &app.app.blobs;
+    let is_up = async || -> bool {
+        let backends = app.app.backends().await;
+        backends.iter().any(|b| b.name == "blobs" && b.is_up)
+    };
+    let (parts, coming) = tokio::sync::mpsc::channel::<Result<Bytes>>(1);
+    let coming = stream::unfold(coming, |mut coming| async {
+        coming.recv().await.map(|part| (part, coming))
+    });
+    let writing = tokio::spawn({
+        let blobs = blobs.clone();
+        async move { blobs.write(&file("large"), coming, ANY_SIZE).await }
+    });
+    for part in content(11 << 20).chunks(1 << 20) {
+        parts.send(Ok(Bytes::copy_from_slice(part))).await.unwrap();
+    }
+    write(blobs, &file("a"), b"a").await.unwrap();
+    assert!(is_up().await);
+
+    store.kill();
+    drop(parts);
+
+    assert!(is_unavailable(writing.await.unwrap()), "it was cut off");
+    assert!(is_unavailable(write(blobs, &file("b"), b"b").await));
+    assert!(is_unavailable(read(blobs, &file("a")).await));
+    assert!(is_unavailable(blobs.read(&file("a"), Some(0..1)).await));
+    assert!(is_unavailable(blobs.delete(&file("a")).await));
+    let list = blobs.older_than(Folder::Files, Duration::ZERO);
+    assert!(is_unavailable(list.try_collect::<Vec<_>>().await));
+    assert!(!is_up().await);
+    // Everything else goes on.
+    app.admin().await.board(crate::support::any_board()).await;
+
+    store.start_again(&[]).await;
+
+    write(blobs, &file("b"), b"b").await.unwrap();
+    assert_eq!(read(blobs, &file("b")).await.unwrap(), b"b");
+    assert_eq!(all(blobs).await, ["file/b"]);
+    assert!(is_up().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use madang::bus::{BACKLOG, Bus, Heard, Listener, News, Topic};
 use uuid::Uuid;
 
 use super::{shared, two_servers};
-use crate::support::{Backends, RedisServer, TestApp};
+use crate::support::{Backends, OwnServer, TestApp};
 
 const RIGHTS: Topic<Uuid> = Topic::only("rights");
 const BOARDS: Topic<Uuid> = Topic::only("boards");
@@ -250,7 +250,7 @@ async fn when_redis_goes_away_nothing_fails_and_when_it_is_back_listeners_hear_t
     if Backends::of_this_run() == Backends::Embedded {
         return;
     }
-    let mut redis = RedisServer::start().await;
+    let mut redis = OwnServer::redis().await;
     let url = redis.url();
     let app = TestApp::start().await;
     let flags = ["--redis-url", &url].map(str::to_owned);

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use madang::{cache::Cache, error::Error};
 
 use super::{open, shared, two_servers};
-use crate::support::{Backends, RedisServer, TestApp};
+use crate::support::{Backends, OwnServer, TestApp};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -227,7 +227,7 @@ async fn without_redis_its_operations_are_unavailable_at_once_and_rates_go_on() 
     if Backends::of_this_run() == Backends::Embedded {
         return;
     }
-    let mut redis = RedisServer::start().await;
+    let mut redis = OwnServer::redis().await;
     let url = redis.url();
     let app = TestApp::with(&["--redis-url", &url, "--rate-limits", "on"]).await;
     app.app.cache.put("a", vec![1], HOUR).await.unwrap();

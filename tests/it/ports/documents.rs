@@ -17,7 +17,7 @@ use madang::{
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::two_servers;
-use crate::support::{Backends, DocumentServer, TestApp};
+use crate::support::{Backends, OwnServer, TestApp};
 
 const BY_SEQ: Index = Index::unique("session_seq", &["session", "seq"]);
 const BY_KEY: Index = Index::unique("session_key", &["session", "key"]);
@@ -457,7 +457,7 @@ async fn an_insertion_that_is_cut_off_leaves_a_prefix_and_a_server_that_is_back_
         // One transaction: all or nothing. tests/it/crash.rs kills the same writer.
         return;
     }
-    let mut server = DocumentServer::start().await;
+    let mut server = OwnServer::documents().await;
     let app = TestApp::with(&["--mongodb-url", &server.url()]).await;
     let documents = Arc::new(app.app.documents.collection::<Line>().await.unwrap());
     let inserting = {
@@ -490,7 +490,7 @@ async fn an_insertion_that_is_cut_off_leaves_a_prefix_and_a_server_that_is_back_
             .iter()
             .any(|backend| backend.name == "mongodb" && !backend.is_up)
     );
-    server.start_again().await;
+    server.start_again(&[]).await;
     for attempt in 0.. {
         if app.app.documents.ping().await.is_ok() {
             break;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use diesel::{QueryableByName, RunQueryDsl, sql_types::Text};
+use futures_util::StreamExt;
 use madang::{
     access::Actor,
     app::App,
@@ -17,14 +18,16 @@ use madang::{
     db::Conn,
     error::{Error, Result},
     ids::JobId,
-    jobs::{Job, store::JobList},
+    jobs::{Job, live::ChangesOf, store::JobList},
     list::List,
     queue::{Claimed, JobState, LEASE, NextDue, Payload},
     server::{kinds::kinds, worker::Worker},
+    watch,
     work::{Done, Failure, Kinds, Place, Run, Work},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{TestApp, any_board};
@@ -66,6 +69,14 @@ fn note(text: &str) -> Note {
     Note {
         text: text.to_owned(),
         how: String::new(),
+    }
+}
+
+/// It tells of its progress and never ends.
+fn hanging(text: &str) -> Note {
+    Note {
+        how: "hang".to_owned(),
+        ..note(text)
     }
 }
 
@@ -348,14 +359,7 @@ async fn a_job_of_an_unknown_kind_waits_for_a_worker_that_knows_it() {
 async fn a_worker_that_stops_gives_back_what_it_cannot_end() {
     let app = TestApp::start().await;
     let (stop, ended) = worker(&app.app, noted());
-    enqueue(
-        &app.app,
-        Note {
-            how: "hang".to_owned(),
-            ..note("a")
-        },
-    )
-    .await;
+    enqueue(&app.app, hanging("a")).await;
     until(async || only_job(&app.app).await.progress == Some(0.25)).await;
     assert_eq!(only_job(&app.app).await.state, JobState::Running);
 
@@ -373,14 +377,7 @@ async fn a_cancelled_job_stops_and_can_be_retried() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let (stop, ended) = worker(&app.app, noted());
-    enqueue(
-        &app.app,
-        Note {
-            how: "hang".to_owned(),
-            ..note("a")
-        },
-    )
-    .await;
+    enqueue(&app.app, hanging("a")).await;
     until(async || only_job(&app.app).await.progress.is_some()).await;
     let id = only_job(&app.app).await.id;
 
@@ -406,14 +403,7 @@ async fn a_cancelled_job_stops_and_can_be_retried() {
     assert_eq!(change("cancelJob").await.code(), "CONFLICT");
     // Its place is free again: the worker has let it go.
     for n in 0..4 {
-        enqueue(
-            &app.app,
-            Note {
-                how: "hang".to_owned(),
-                ..note(&format!("{n}"))
-            },
-        )
-        .await;
+        enqueue(&app.app, hanging(&format!("{n}"))).await;
     }
     until(async || {
         jobs(&app.app).await[1..]
@@ -436,6 +426,48 @@ async fn only_cancelled(app: &App) -> JobId {
     let id = cancelled.next().unwrap().id;
     assert!(cancelled.next().is_none());
     id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_a_job_sees_it_run_and_what_others_do_with_it() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    enqueue(&app.app, hanging("a")).await;
+    let job = only_job(&app.app).await.id;
+    let seen = watch::follow(app.app.clone(), admin.caller().await, ChangesOf(job)).await;
+    let mut seen = Box::pin(seen.unwrap());
+    // News are hints: what is read may be newer, and the same job may come twice.
+    let mut until = async |is_right: fn(&Job) -> bool| {
+        let mut states = Vec::new();
+        loop {
+            let next = timeout(Duration::from_secs(20), seen.next()).await;
+            let seen = next.expect("news").expect("no end").unwrap();
+            assert_eq!(seen.id, job);
+            states.push(seen.state);
+            if is_right(&seen) {
+                return states;
+            }
+        }
+    };
+    let input = json!({ "id": job.to_string() });
+
+    let (stop, ended) = worker(&app.app, noted());
+    until(|job| job.state == JobState::Running && job.progress == Some(0.25)).await;
+    admin
+        .mutate("cancelJob", input.clone(), "job { id }")
+        .await
+        .data();
+    until(|job| job.state == JobState::Cancelled).await;
+    // It does not hear of others.
+    enqueue(&app.app, note("b")).await;
+    admin.mutate("retryJob", input, "job { id }").await.data();
+    until(|job| job.state == JobState::Running && job.attempts == 1).await;
+    stop.cancel();
+    ended.await.unwrap().unwrap();
+
+    // The worker that stopped has handed it back.
+    let states = until(|job| job.state == JobState::Queued).await;
+    assert!(!states.contains(&JobState::Succeeded));
 }
 
 #[tokio::test(flavor = "multi_thread")]

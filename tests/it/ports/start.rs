@@ -11,7 +11,7 @@ use madang::{
     db::{Action, Db, on},
 };
 
-use crate::support::{Backends, Database, RedisServer, TestApp, config};
+use crate::support::{Backends, Database, OwnServer, TestApp, config};
 
 const SECRET: &str = "a secret of thirty-two bytes, at least";
 
@@ -99,7 +99,7 @@ async fn an_engine_that_refuses_the_password_is_named_without_it() {
         "{missing}"
     );
 
-    let mut redis = RedisServer::start().await;
+    let mut redis = OwnServer::redis().await;
     redis.kill();
     redis.start_again(&["--requirepass", "right"]).await;
     let with = |user: &str| redis.url().replace("redis://", &format!("redis://{user}"));
@@ -117,7 +117,7 @@ async fn a_redis_that_evicts_and_engines_with_local_files_are_warned_of() {
         assert!(TestApp::start().await.app.warnings().await.is_empty());
         return;
     }
-    let mut redis = RedisServer::start().await;
+    let mut redis = OwnServer::redis().await;
     redis.kill();
     redis
         .start_again(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"])

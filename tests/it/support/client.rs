@@ -5,6 +5,11 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
+use madang::{
+    access::{self, Actor, Caller},
+    accounts::tokens,
+    error::Language,
+};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -41,6 +46,20 @@ impl Client {
             language: None,
             address: "127.0.0.1",
         }
+    }
+
+    /// Who calls, as the server sees them.
+    pub async fn caller(&self) -> Arc<Caller> {
+        let app = &self.app.app;
+        let claims = tokens::read_access(app, self.token.as_ref().unwrap()).unwrap();
+        let client = access::Client {
+            address: self.address.parse().unwrap(),
+            user_agent: None,
+            request_id: String::new(),
+            language: Language::En,
+        };
+        let rights = app.rights.of(claims.session).await.unwrap();
+        Caller::new(client, Actor::SignedIn(rights))
     }
 
     /// Signs in and keeps the access token.

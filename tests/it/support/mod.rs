@@ -36,7 +36,7 @@ pub use client::{Answer, Client};
 pub use cut::{Cut, proxy};
 pub use database::{Backends, Database, SharedRedis, blobs_url, tables};
 pub use process::{Process, address_of, mutate};
-pub use servers::{DocumentServer, RedisServer};
+pub use servers::OwnServer;
 
 /// A password that nobody else has.
 pub const PASSWORD: &str = "correct horse battery";
@@ -85,25 +85,21 @@ impl TestApp {
         log::start();
         let volume = tempfile::tempdir().unwrap();
         let database = database::Database::make(backends, volume.path()).await;
-        let redis = if flags.contains(&"--redis-url") {
-            None
-        } else {
-            SharedRedis::of(backends)
-        };
+        let is_free = |setting: &str| !flags.contains(&setting);
+        let redis = is_free("--redis-url").then(|| SharedRedis::of(backends));
+        let redis = redis.flatten();
         let of_redis: Vec<_> = redis.iter().flat_map(SharedRedis::flags).collect();
-        let mongodb = if flags.contains(&"--mongodb-url") {
-            None
-        } else {
-            database::mongodb_url(backends)
-        };
-        let mut flags = flags.to_vec();
-        let blobs = database::blobs_url(backends);
-        if let Some(blobs) = &blobs {
-            flags.extend(["--blobs-url", blobs]);
+        let urls = [
+            ("--mongodb-url", database::mongodb_url(backends)),
+            ("--blobs-url", database::blobs_url(backends)),
+        ];
+        let mut all = flags.to_vec();
+        for (setting, url) in &urls {
+            if let Some(url) = url.as_deref().filter(|_| is_free(setting)) {
+                all.extend([*setting, url]);
+            }
         }
-        if let Some(mongodb) = &mongodb {
-            flags.extend(["--mongodb-url", mongodb]);
-        }
+        let mut flags = all;
         flags.extend(of_redis.iter().map(String::as_str));
         flags.extend([
             "--database-url",

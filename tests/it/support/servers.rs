@@ -2,122 +2,94 @@
 
 use std::{
     net::{TcpListener, TcpStream},
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use tempfile::TempDir;
 
-/// A Redis of the test's own.
-pub struct RedisServer {
+/// The server that a test owns.
+#[derive(Clone, Copy)]
+enum Program {
+    Redis,
+    /// It speaks MongoDB's protocol. Here it writes each commit to the disk.
+    SecantusDb,
+    /// It speaks S3's protocol.
+    Moto,
+}
+
+/// A server of the test's own.
+pub struct OwnServer {
+    program: Program,
     child: Option<Child>,
     port: u16,
     folder: TempDir,
 }
 
-fn free_port() -> u16 {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    free.local_addr().unwrap().port()
-}
-
-async fn until_it_listens(port: u16) {
-    for _ in 0..400 {
-        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+impl OwnServer {
+    pub async fn redis() -> Self {
+        Self::start(Program::Redis).await
     }
-    panic!("the server does not start");
-}
 
-impl RedisServer {
-    pub async fn start() -> Self {
-        let port = free_port();
+    pub async fn documents() -> Self {
+        Self::start(Program::SecantusDb).await
+    }
+
+    /// An S3-compatible store with the bucket `madang`.
+    pub async fn blobs() -> Self {
+        Self::start(Program::Moto).await
+    }
+
+    async fn start(program: Program) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut server = Self {
+            program,
             child: None,
-            port,
+            port: free.local_addr().unwrap().port(),
             folder: tempfile::tempdir().unwrap(),
         };
+        drop(free);
         server.start_again(&[]).await;
         server
     }
 
+    /// The setting that names it.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    /// Starts it on the same port, with nothing in it.
-    pub async fn start_again(&mut self, flags: &[&str]) {
-        let child = Command::new("redis-server")
-            .args(["--port", &self.port.to_string()])
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .args(flags)
-            .arg("--dir")
-            .arg(self.folder.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is needed; ./test.sh installs it");
-        self.child = Some(child);
-        until_it_listens(self.port).await;
-    }
-
-    /// Ends it at once, as by SIGKILL.
-    pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
+        let address = format!("127.0.0.1:{}", self.port);
+        match self.program {
+            Program::Redis => format!("redis://{address}"),
+            Program::SecantusDb => format!("mongodb://{address}"),
+            Program::Moto => format!("s3://test:test@madang/tests?endpoint=http://{address}"),
         }
     }
-}
 
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// A SecantusDB of the test's own, which speaks MongoDB's protocol and writes each commit to the disk.
-pub struct DocumentServer {
-    child: Option<Child>,
-    port: u16,
-    folder: TempDir,
-}
-
-impl DocumentServer {
-    pub async fn start() -> Self {
-        let mut server = Self {
-            child: None,
-            port: free_port(),
-            folder: tempfile::tempdir().unwrap(),
-        };
-        server.start_again().await;
-        server
-    }
-
-    pub fn url(&self) -> String {
-        format!("mongodb://127.0.0.1:{}", self.port)
-    }
-
-    /// Starts it on the same port, with what it has kept.
-    pub async fn start_again(&mut self) {
-        let program = std::env::var("TEST_SECANTUSD");
-        let program =
-            program.expect("TEST_SECANTUSD is needed; ./test.sh installs SecantusDB and sets it");
-        let settings = self.folder.path().join("empty.toml");
-        std::fs::write(&settings, "").unwrap();
-        let child = Command::new(program)
-            .arg("--config")
-            .arg(settings)
-            .args(["--host", "127.0.0.1", "--port", &self.port.to_string()])
-            .args(["--cache-size", "256M", "--standalone", "--sync-on-commit"])
-            .arg("--storage-path")
-            .arg(self.folder.path().join("data"))
+    /// Starts it on the same port. Only SecantusDB still has what it had.
+    pub async fn start_again(&mut self, flags: &[&str]) {
+        let mut command = self.program.command(self.port, self.folder.path());
+        let child = command
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.child = Some(child);
-        until_it_listens(self.port).await;
+            .spawn();
+        self.child = Some(child.expect("./test.sh installs the servers that the tests need"));
+        self.until_it_listens().await;
+        if matches!(self.program, Program::Moto) {
+            let bucket = format!("http://127.0.0.1:{}/madang", self.port);
+            let mut curl = Command::new("curl");
+            let made = curl.args(["-sf", "-o", "/dev/null", "-X", "PUT", &bucket]);
+            assert!(made.status().unwrap().success());
+        }
+    }
+
+    async fn until_it_listens(&self) {
+        for _ in 0..400 {
+            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the server does not start");
     }
 
     /// Ends it at once, as by SIGKILL.
@@ -129,8 +101,48 @@ impl DocumentServer {
     }
 }
 
-impl Drop for DocumentServer {
+impl Drop for OwnServer {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+impl Program {
+    fn command(self, port: u16, folder: &Path) -> Command {
+        let port = port.to_string();
+        let of_the_run = |setting: &str| {
+            std::env::var(setting).unwrap_or_else(|_| {
+                panic!("{setting} is needed; ./test.sh installs it and sets it")
+            })
+        };
+        match self {
+            Self::Redis => {
+                let mut command = Command::new("redis-server");
+                command
+                    .args(["--port", &port, "--bind", "127.0.0.1"])
+                    .args(["--save", "", "--appendonly", "no"])
+                    .arg("--dir")
+                    .arg(folder);
+                command
+            }
+            Self::SecantusDb => {
+                let settings = folder.join("empty.toml");
+                std::fs::write(&settings, "").unwrap();
+                let mut command = Command::new(of_the_run("TEST_SECANTUSD"));
+                command
+                    .arg("--config")
+                    .arg(settings)
+                    .args(["--host", "127.0.0.1", "--port", &port])
+                    .args(["--cache-size", "256M", "--standalone", "--sync-on-commit"])
+                    .arg("--storage-path")
+                    .arg(folder.join("data"));
+                command
+            }
+            Self::Moto => {
+                let mut command = Command::new(of_the_run("TEST_MOTO"));
+                command.args(["-H", "127.0.0.1", "-p", &port]);
+                command
+            }
+        }
     }
 }
