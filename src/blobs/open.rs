@@ -92,20 +92,13 @@ pub(super) async fn look(store: &dyn ObjectStore) -> object_store::Result<()> {
         .map(drop)
 }
 
-/// Why a store cannot be used, without secrets.
+/// Why a store cannot be used, without secrets. The library tells the status of a list only in its text.
 fn sentence(error: &object_store::Error) -> String {
-    let text = format!("{error:?}");
+    const REFUSED: [&str; 2] = ["status code: 401", "status code: 403"];
+    let text = error.to_string();
     let because = if text.contains("NoSuchBucket") {
         "has no such bucket"
-    } else if [
-        "SignatureDoesNotMatch",
-        "InvalidAccessKeyId",
-        "AccessDenied",
-        "403",
-    ]
-    .iter()
-    .any(|sign| text.contains(sign))
-    {
+    } else if REFUSED.iter().any(|sign| text.contains(sign)) {
         "refuses the key"
     } else {
         "cannot be reached: is the endpoint right?"

@@ -320,6 +320,23 @@ async fn a_store_that_goes_away_is_named_and_used_again_when_it_is_back() {
     assert!(is_up().await);
 }
 
+/// Answers one request as S3 does when the key is wrong. moto takes any key.
+fn s3_that_refuses() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        const BODY: &str = "<Error><Code>SignatureDoesNotMatch</Code></Error>";
+        let (mut stream, _) = listener.accept().unwrap();
+        let _request = stream.read(&mut [0; 8 << 10]).unwrap();
+        let length = BODY.len();
+        let head =
+            format!("HTTP/1.1 403 Forbidden\r\ncontent-length: {length}\r\nconnection: close");
+        write!(stream, "{head}\r\n\r\n{BODY}").unwrap();
+    });
+    format!("http://{address}")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn stores_that_cannot_be_used_are_named_with_the_reason_and_without_secrets() {
     let volume = tempfile::tempdir().unwrap();
@@ -337,6 +354,9 @@ async fn stores_that_cannot_be_used_are_named_with_the_reason_and_without_secret
         nobody,
         "BLOBS_URL: cannot be reached: is the endpoint right?"
     );
+    let refuses = s3_that_refuses();
+    let refused = open(&format!("s3://KEY:hush@bucket?endpoint={refuses}")).await;
+    assert_eq!(refused, "BLOBS_URL: refuses the key");
     let unknown = open("s3://KEY:hush@bucket?server=x").await;
     assert_eq!(unknown, "BLOBS_URL: has the unknown parameter server");
     if let Some(url) = crate::support::blobs_url(Backends::of_this_run()) {
