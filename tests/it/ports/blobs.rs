@@ -8,6 +8,7 @@ use madang::{
     blobs::{BlobPath, Blobs, Folder},
     error::{Error, Result},
 };
+use tokio::{sync::mpsc::Sender, task::JoinHandle};
 
 use crate::support::{Backends, OwnServer, TestApp};
 
@@ -40,6 +41,20 @@ async fn write(blobs: &Blobs, path: &BlobPath, content: &[u8]) -> Result<u64> {
         .map(|part| Ok(Bytes::copy_from_slice(part)))
         .collect();
     blobs.write(path, stream::iter(parts), ANY_SIZE).await
+}
+
+/// Begins to write what is sent, until the sender is dropped.
+fn begin_to_write(
+    blobs: &Blobs,
+    path: &BlobPath,
+) -> (Sender<Result<Bytes>>, JoinHandle<Result<u64>>) {
+    let (parts, coming) = tokio::sync::mpsc::channel(1);
+    let coming = stream::unfold(coming, |mut coming| async {
+        coming.recv().await.map(|part| (part, coming))
+    });
+    let (blobs, path) = (blobs.clone(), path.clone());
+    let writing = tokio::spawn(async move { blobs.write(&path, coming, ANY_SIZE).await });
+    (parts, writing)
 }
 
 async fn read(blobs: &Blobs, path: &BlobPath) -> Result<Vec<u8>> {
@@ -105,14 +120,7 @@ async fn nothing_is_there_before_it_is_whole() {
     let (_app, blobs) = blobs().await;
     for size in [1_000, 11 << 20] {
         let path = file(&format!("{size}"));
-        let (parts, coming) = tokio::sync::mpsc::channel::<Result<Bytes>>(1);
-        let coming = stream::unfold(coming, |mut coming| async {
-            coming.recv().await.map(|part| (part, coming))
-        });
-        let writing = tokio::spawn({
-            let (blobs, path) = (blobs.clone(), path.clone());
-            async move { blobs.write(&path, coming, ANY_SIZE).await }
-        });
+        let (parts, writing) = begin_to_write(&blobs, &path);
 
         for part in content(size).chunks(1 << 20) {
             parts.send(Ok(Bytes::copy_from_slice(part))).await.unwrap();
@@ -284,14 +292,7 @@ async fn a_store_that_goes_away_is_named_and_used_again_when_it_is_back() {
         let backends = app.app.backends().await;
         backends.iter().any(|b| b.name == "blobs" && b.is_up)
     };
-    let (parts, coming) = tokio::sync::mpsc::channel::<Result<Bytes>>(1);
-    let coming = stream::unfold(coming, |mut coming| async {
-        coming.recv().await.map(|part| (part, coming))
-    });
-    let writing = tokio::spawn({
-        let blobs = blobs.clone();
-        async move { blobs.write(&file("large"), coming, ANY_SIZE).await }
-    });
+    let (parts, writing) = begin_to_write(blobs, &file("large"));
     for part in content(11 << 20).chunks(1 << 20) {
         parts.send(Ok(Bytes::copy_from_slice(part))).await.unwrap();
     }

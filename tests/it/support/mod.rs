@@ -86,20 +86,14 @@ impl TestApp {
         let volume = tempfile::tempdir().unwrap();
         let database = database::Database::make(backends, volume.path()).await;
         let is_free = |setting: &str| !flags.contains(&setting);
-        let redis = is_free("--redis-url").then(|| SharedRedis::of(backends));
-        let redis = redis.flatten();
+        let redis = SharedRedis::of(backends).filter(|_| is_free("--redis-url"));
         let of_redis: Vec<_> = redis.iter().flat_map(SharedRedis::flags).collect();
-        let urls = [
-            ("--mongodb-url", database::mongodb_url(backends)),
-            ("--blobs-url", database::blobs_url(backends)),
-        ];
-        let mut all = flags.to_vec();
-        for (setting, url) in &urls {
-            if let Some(url) = url.as_deref().filter(|_| is_free(setting)) {
-                all.extend([*setting, url]);
-            }
+        let mongodb = database::mongodb_url(backends).filter(|_| is_free("--mongodb-url"));
+        let blobs = database::blobs_url(backends).filter(|_| is_free("--blobs-url"));
+        let mut flags = flags.to_vec();
+        for (setting, url) in [("--mongodb-url", &mongodb), ("--blobs-url", &blobs)] {
+            flags.extend(url.iter().flat_map(|url| [setting, url]));
         }
-        let mut flags = all;
         flags.extend(of_redis.iter().map(String::as_str));
         flags.extend([
             "--database-url",
