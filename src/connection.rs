@@ -36,6 +36,10 @@ pub enum Cursors {
     Comments,
     CommentsOfUser,
     Jobs,
+    ChatSessions,
+    ChatParticipants,
+    Chats,
+    ChatEvents,
 }
 
 impl Cursors {
@@ -49,6 +53,10 @@ impl Cursors {
             Self::Comments => (5, 0),
             Self::CommentsOfUser => (6, 0),
             Self::Jobs => (7, 0),
+            Self::ChatSessions => (8, 0),
+            Self::ChatParticipants => (9, 0),
+            Self::Chats => (10, 0),
+            Self::ChatEvents => (11, 0),
         }
     }
 }

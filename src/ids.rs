@@ -42,6 +42,8 @@ kinds! {
     PostKind PostId "post";
     CommentKind CommentId "comment";
     JobKind JobId "job";
+    ChatSessionKind ChatSessionId "chatsession";
+    ChatKind ChatId "chat";
 }
 
 /// The id of an object of the kind `K`.

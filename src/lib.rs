@@ -9,6 +9,7 @@ pub mod server;
 
 pub mod accounts;
 pub mod boards;
+pub mod chat;
 pub mod comments;
 pub mod jobs;
 pub mod posts;

@@ -135,6 +135,17 @@ impl Caller {
         }
     }
 
+    /// # Errors
+    /// [`Error::Withheld`] for callers who are neither an admin nor take part in the chat session, as `takes_part` says.
+    pub fn participant_or_admin(&self, takes_part: bool) -> Result<()> {
+        directive::note_owner_check();
+        if takes_part || self.actor().is_admin() {
+            Ok(())
+        } else {
+            Err(Error::Withheld)
+        }
+    }
+
     /// Sends this `Set-Cookie` with the response.
     pub fn set_cookie(&self, cookie: String) {
         *self.set_cookie.lock() = Some(cookie);

@@ -40,6 +40,7 @@ pub enum Lockable {
     Posts,
     Comments,
     Jobs,
+    ChatSessions,
 }
 
 impl Lockable {
@@ -51,6 +52,7 @@ impl Lockable {
             Self::Posts => "SELECT 1 FROM posts WHERE id = ? FOR UPDATE",
             Self::Comments => "SELECT 1 FROM comments WHERE id = ? FOR UPDATE",
             Self::Jobs => "SELECT 1 FROM jobs WHERE id = ? FOR UPDATE",
+            Self::ChatSessions => "SELECT 1 FROM chat_sessions WHERE id = ? FOR UPDATE",
         }
     }
 }

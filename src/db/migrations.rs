@@ -92,6 +92,7 @@ const MYSQL: &[Scripts] = mysql![
     "0005_sign_in_addresses",
     "0006_cache_entries",
     "0007_jobs",
+    "0008_chat",
 ];
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;

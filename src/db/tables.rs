@@ -184,6 +184,51 @@ table! {
     }
 }
 
+table! {
+    /// Places to chat in. What is said in them is in documents.
+    chat_sessions (id) {
+        id -> Binary,
+        name -> Text,
+        name_key -> Text,
+        information -> Text,
+        /// Null once the account is deleted.
+        creator_id -> Nullable<Binary>,
+        /// Discoverable, and open to all users.
+        is_visible -> Bool,
+        /// Nobody can write any more.
+        is_closed -> Bool,
+        /// The ids of the two users of a direct chat, the smaller one first.
+        direct_key -> Nullable<Binary>,
+        participant_count -> Integer,
+        created_at -> BigInt,
+        updated_at -> Nullable<BigInt>,
+        /// When something was last said, or the creation. About a second behind.
+        last_activity_at -> BigInt,
+    }
+}
+
+table! {
+    /// Who takes part in which chat session.
+    chat_participants (session_id, user_id) {
+        session_id -> Binary,
+        user_id -> Binary,
+        joined_at -> BigInt,
+        /// The newest chat that the user has read, by its seq.
+        read_seq -> Integer,
+        /// Left out of the user's list, until something is said in it. Of direct chats only.
+        is_hidden -> Bool,
+    }
+}
+
+table! {
+    /// Who may join which chat session by invitation.
+    chat_invitations (session_id, user_id) {
+        session_id -> Binary,
+        user_id -> Binary,
+        invited_at -> BigInt,
+    }
+}
+
 joinable!(sign_in_sessions -> users (user_id));
 joinable!(refresh_tokens -> sign_in_sessions (session_id));
 joinable!(board_grants -> users (user_id));
@@ -191,6 +236,9 @@ joinable!(board_grants -> boards (board_id));
 joinable!(posts -> boards (board_id));
 joinable!(comments -> posts (post_id));
 joinable!(likes -> posts (post_id));
+joinable!(chat_participants -> chat_sessions (session_id));
+joinable!(chat_participants -> users (user_id));
+joinable!(chat_invitations -> chat_sessions (session_id));
 allow_tables_to_appear_in_same_query!(
     users,
     sign_in_sessions,
@@ -199,5 +247,8 @@ allow_tables_to_appear_in_same_query!(
     board_grants,
     posts,
     likes,
-    comments
+    comments,
+    chat_sessions,
+    chat_participants,
+    chat_invitations
 );

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     accounts::{UserDeleted, jobs::SweepSignIns},
+    chat::jobs::LeaveChats,
     jobs::jobs::SweepJobs,
     posts::jobs::{TakeBackLikes, WriteViews},
     work::{Kinds, Place},
@@ -21,4 +22,5 @@ pub fn kinds() -> Kinds {
         .repeating::<SweepSignIns>(HOUR, Place::Anywhere)
         .repeating::<SweepJobs>(HOUR, Place::Anywhere)
         .following::<UserDeleted, TakeBackLikes>()
+        .following::<UserDeleted, LeaveChats>()
 }

@@ -18,6 +18,11 @@ use crate::{
         graphql::{BoardMemberConnection, BoardMutation, BoardQuery},
         store::ReadableBoard,
     },
+    chat::{
+        ChatSession,
+        graphql::{ChatParticipantConnection, PeopleMutation, SessionMutation, SessionQuery},
+        store::ReadableSession,
+    },
     comments::{
         Comment,
         graphql::{CommentMutation, CommentQuery, CommentSubscription},
@@ -26,7 +31,7 @@ use crate::{
     connection::Connection,
     context::ContextExt,
     error::{Error, ErrorCode, Result, Rule},
-    ids::{self, BoardKind, CommentKind, Id, JobKind, Kind, PostKind, UserKind},
+    ids::{self, BoardKind, ChatSessionKind, CommentKind, Id, JobKind, Kind, PostKind, UserKind},
     jobs::{
         Job,
         graphql::{JobMutation, JobQuery, JobSubscription},
@@ -48,6 +53,7 @@ pub struct Query(
     PostQuery,
     CommentQuery,
     JobQuery,
+    SessionQuery,
 );
 
 /// All mutations.
@@ -59,6 +65,8 @@ pub struct Mutation(
     PostMutation,
     CommentMutation,
     JobMutation,
+    SessionMutation,
+    PeopleMutation,
 );
 
 /// All subscriptions.
@@ -81,6 +89,7 @@ pub enum Node {
     Post(Post),
     Comment(Comment),
     Job(Job),
+    ChatSession(ChatSession),
 }
 
 /// Queries for objects by their global ids.
@@ -149,11 +158,16 @@ async fn load(ctx: &Context<'_>, id: &ID, field: &str) -> Result<Option<Node>> {
             .load::<JobById>(Id::from_uuid(uuid))
             .await?
             .map(Node::Job),
+        ChatSessionKind::PREFIX if ctx.may_query("chatSession") => ctx
+            .load::<ReadableSession>(Id::from_uuid(uuid))
+            .await?
+            .map(Node::ChatSession),
         UserKind::PREFIX
         | BoardKind::PREFIX
         | PostKind::PREFIX
         | CommentKind::PREFIX
-        | JobKind::PREFIX => None,
+        | JobKind::PREFIX
+        | ChatSessionKind::PREFIX => None,
         _ => return Err(Error::invalid(field, Rule::IdType { expected: "node" })),
     })
 }
@@ -173,6 +187,10 @@ pub fn build(around: impl ExtensionFactory) -> MadangSchema {
     .override_output_type_description::<Connection<Post>>("A page of posts.")
     .override_output_type_description::<Connection<Comment>>("A page of comments.")
     .override_output_type_description::<Connection<Job>>("A page of jobs.")
+    .override_output_type_description::<Connection<ChatSession>>("A page of chat sessions.")
+    .override_output_type_description::<ChatParticipantConnection>(
+        "A page of a chat session's participants.",
+    )
     // Must be last, since it goes through all registered types.
     .register_output_type::<AccessSentences>()
     .extension(around)

@@ -41,6 +41,8 @@ struct Village {
     board: String,
     post: String,
     comment: String,
+    /// An invisible chat session of the author's, in which the member takes part too.
+    chat_session: String,
     /// A sign-in session of the author's.
     session: String,
 }
@@ -76,6 +78,10 @@ impl Village {
             .mutate("banUser", json!({ "id": banned.id }), "user { id }")
             .await
             .data();
+        let chat_session = author
+            .chat_session(json!({ "isVisible": false, "inviteIds": [granted.id] }))
+            .await;
+        granted.join(&chat_session).await;
         let [waiting_job, cancelled_job] = two_jobs(&app, &admin).await;
         Self {
             anonymous: app.anonymous(),
@@ -90,6 +96,7 @@ impl Village {
             board,
             post,
             comment,
+            chat_session,
             session,
         }
     }
@@ -445,6 +452,90 @@ fn examples() -> BTreeMap<&'static str, Example> {
                 [Code("BAD_REQUEST"); 3],
             ),
         ),
+        (
+            "Query.chatSession",
+            example(
+                "query($i: ID!) { chatSession(id: $i) { id } }",
+                |v| json!({ "i": v.chat_session }),
+                MEMBERS,
+            ),
+        ),
+        (
+            "Query.chatSessions",
+            example("{ chatSessions { nodes { id } } }", nothing, ALL),
+        ),
+        (
+            "Mutation.createChatSession",
+            example(
+                "mutation($i: CreateChatSessionInput!) { createChatSession(input: $i) { chatSession { id } } }",
+                |_| json!({ "i": { "name": "New", "information": "i" } }),
+                ALL,
+            ),
+        ),
+        (
+            "Mutation.startDirectChat",
+            example(
+                "mutation($i: StartDirectChatInput!) { startDirectChat(input: $i) { chatSession { id } } }",
+                |v| json!({ "i": { "userId": v.banned.id } }),
+                ALL,
+            ),
+        ),
+        (
+            "Mutation.updateChatSession",
+            example(
+                "mutation($i: UpdateChatSessionInput!) { updateChatSession(input: $i) { chatSession { id } } }",
+                |v| json!({ "i": { "id": v.chat_session, "name": "changed" } }),
+                OWNER,
+            ),
+        ),
+        (
+            "Mutation.deleteChatSession",
+            example(
+                "mutation($i: DeleteChatSessionInput!) { deleteChatSession(input: $i) { deletedChatSessionId } }",
+                |v| json!({ "i": { "id": v.chat_session } }),
+                OWNER,
+            ),
+        ),
+        (
+            "Mutation.joinChatSession",
+            example(
+                "mutation($i: JoinChatSessionInput!) { joinChatSession(input: $i) { chatSession { id } } }",
+                |v| json!({ "i": { "id": v.chat_session } }),
+                MEMBERS,
+            ),
+        ),
+        (
+            "Mutation.leaveChatSession",
+            example(
+                "mutation($i: LeaveChatSessionInput!) { leaveChatSession(input: $i) { chatSession { id } } }",
+                |v| json!({ "i": { "id": v.chat_session } }),
+                MEMBERS,
+            ),
+        ),
+        (
+            "Mutation.inviteToChatSession",
+            example(
+                "mutation($i: InviteToChatSessionInput!) { inviteToChatSession(input: $i) { chatSession { id } } }",
+                |v| json!({ "i": { "id": v.chat_session, "userIds": [v.other.id] } }),
+                OWNER,
+            ),
+        ),
+        (
+            "Mutation.declineChatInvitation",
+            example(
+                "mutation($i: DeclineChatInvitationInput!) { declineChatInvitation(input: $i) { declinedChatSessionId } }",
+                |v| json!({ "i": { "id": v.chat_session } }),
+                MEMBERS,
+            ),
+        ),
+        (
+            "Mutation.removeChatParticipants",
+            example(
+                "mutation($i: RemoveChatParticipantsInput!) { removeChatParticipants(input: $i) { chatSession { id } } }",
+                |v| json!({ "i": { "id": v.chat_session, "userIds": [v.granted.id] } }),
+                OWNER,
+            ),
+        ),
     ])
 }
 
@@ -517,6 +608,7 @@ fn every_root_field_says_who_may_call_it_and_so_does_its_description() {
             Some("READER") => " Access: readers.",
             Some("SIGNED_IN") => " Access: signed in.",
             Some("OWNER_OR_ADMIN") => " Access: the owner or an admin.",
+            Some("PARTICIPANT") => " Access: participants, and admins to read.",
             Some("ADMIN") => " Access: admins.",
             Some(other) => panic!("{coordinate}: {other}"),
         };
@@ -602,6 +694,7 @@ async fn every_guarded_field_shows_itself_to_exactly_who_may_see_it() {
             "Board" => &village.board,
             "Post" => &village.post,
             "Comment" => &village.comment,
+            "ChatSession" => &village.chat_session,
             _ => panic!("{coordinate} has no example"),
         };
         assert!(
@@ -620,6 +713,7 @@ async fn every_guarded_field_shows_itself_to_exactly_who_may_see_it() {
         );
         let may = |kind: &str| match requires.as_deref() {
             Some("OWNER_OR_ADMIN") => kind == "admin" || (kind == "author" && owner != "Board"),
+            Some("PARTICIPANT") => ["author", "granted", "admin"].contains(&kind),
             Some("ADMIN") => kind == "admin",
             other => panic!("{coordinate}: {other:?}"),
         };

@@ -40,7 +40,7 @@ const FLOORS: [&[&str]; 10] = [
     &["server", "demo", "commands", ""],
 ];
 
-const FEATURES: [&str; 5] = ["accounts", "boards", "comments", "jobs", "posts"];
+const FEATURES: [&str; 6] = ["accounts", "boards", "chat", "comments", "jobs", "posts"];
 
 fn floor(module: &str) -> usize {
     let (room, rest) = module.split_once("::").unwrap_or((module, ""));
@@ -65,8 +65,12 @@ fn floor(module: &str) -> usize {
 
 /// Each table with its owner and the rooms that may read it. Other rooms must not name the table; only the owner's store
 /// writes to it. The demo is exempt, since it fills a database that nobody uses yet.
-const TABLES: [(&str, &str, &[&str]); 12] = [
-    ("users", "accounts", &["access", "boards::store"]),
+const TABLES: [(&str, &str, &[&str]); 15] = [
+    (
+        "users",
+        "accounts",
+        &["access", "boards::store", "chat::store"],
+    ),
     ("sign_in_sessions", "accounts", &["access"]),
     ("refresh_tokens", "accounts", &[]),
     ("sign_in_addresses", "accounts", &[]),
@@ -77,6 +81,9 @@ const TABLES: [(&str, &str, &[&str]); 12] = [
     ("likes", "posts", &[]),
     ("comments", "comments", &[]),
     ("cache_entries", "cache", &[]),
+    ("chat_sessions", "chat", &[]),
+    ("chat_participants", "chat", &[]),
+    ("chat_invitations", "chat", &[]),
     // The type of a row is in jobs.
     ("jobs", "queue", &["jobs"]),
 ];

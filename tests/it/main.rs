@@ -12,6 +12,7 @@ mod access;
 mod accounts;
 mod architecture;
 mod boards;
+mod chat;
 mod commands;
 mod comments;
 mod contract;

@@ -162,6 +162,25 @@ impl Client {
             .text("createPost.post.id")
     }
 
+    /// Makes a chat session, with a name and an information unless `input` has them, and tells its id.
+    pub async fn chat_session(&self, mut input: Value) -> String {
+        for (field, value) in [("name", "Yard"), ("information", "For everybody")] {
+            let fields = input.as_object_mut().unwrap();
+            fields.entry(field).or_insert_with(|| value.into());
+        }
+        self.mutate("createChatSession", input, "chatSession { id }")
+            .await
+            .text("createChatSession.chatSession.id")
+    }
+
+    /// Joins a chat session.
+    pub async fn join(&self, session: &str) {
+        let input = json!({ "id": session });
+        self.mutate("joinChatSession", input, "chatSession { id }")
+            .await
+            .data();
+    }
+
     /// Makes a comment and tells its id.
     pub async fn comment_on(&self, post: &str, content: &str) -> String {
         let input = json!({ "postId": post, "content": content });

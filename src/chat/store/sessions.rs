@@ -1,0 +1,245 @@
+//! Chat sessions: creating, changing and deleting them.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+
+use super::{Standing, changed, changed_for, people};
+use crate::{
+    access::{self, Act, Actor, SignedIn},
+    accounts::store::users,
+    app::App,
+    chat::{ChatSession, DirectKey, Information, SessionDeleted, SessionName},
+    clock::Timestamp,
+    db::{Conn, lists, on, tables::chat_sessions},
+    error::{Error, Result, Rule},
+    ids::{ChatSessionId, UserId},
+};
+
+/// A session to be.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    pub name: SessionName,
+    pub information: Information,
+    pub is_visible: bool,
+    pub is_closed: bool,
+    pub invited: Vec<UserId>,
+}
+
+/// Creates a session, in which its creator takes part.
+///
+/// # Errors
+/// `INVALID` at `inviteIds.N` for unknown users.
+pub async fn insert(app: &App, actor: &SignedIn, new: NewSession) -> Result<ChatSession> {
+    let now = app.clock.now();
+    let session = ChatSession {
+        id: app.clock.id(),
+        name: new.name,
+        information: new.information,
+        creator_id: Some(actor.id),
+        is_visible: new.is_visible,
+        is_closed: new.is_closed,
+        direct_key: None,
+        participant_count: 1,
+        created_at: now,
+        updated_at: None,
+        last_activity_at: now,
+    };
+    let (actor, invited) = (*actor, new.invited);
+    let told = invited.clone();
+    let session = app
+        .db
+        .write(move |conn| {
+            access::lock_user(conn, &Actor::SignedIn(actor))?;
+            on!(conn, |c| diesel::insert_into(chat_sessions::table)
+                .values(&session)
+                .execute(c))?;
+            people::insert(conn, session.id, actor.id, now)?;
+            people::insert_invitations(conn, &session, &invited, "inviteIds", now)?;
+            Ok(session.clone())
+        })
+        .await?;
+    for user in told.into_iter().chain([actor.id]) {
+        app.bus.publish(&changed_for(user), session.id);
+    }
+    Ok(session)
+}
+
+/// The direct chat between `actor` and `other`, which is created if there is none. It is back in the list of `actor`.
+///
+/// # Errors
+/// `INVALID` at `userId` for oneself and for unknown users.
+pub async fn start_direct(app: &App, actor: &SignedIn, other: UserId) -> Result<ChatSession> {
+    if other == actor.id {
+        return Err(Error::invalid("userId", Rule::State));
+    }
+    let unknown = |error| match error {
+        Error::NotFound => Error::invalid("userId", Rule::Unknown),
+        error => error,
+    };
+    let one = users::find(app, actor.id).await?;
+    let two = users::find(app, other).await.map_err(unknown)?;
+    let now = app.clock.now();
+    let key = DirectKey::of(one.id, two.id);
+    let name = SessionName::of_direct(&one.name.text, &two.name.text);
+    let session = ChatSession {
+        id: app.clock.id(),
+        information: Information::of_direct(&name),
+        name,
+        creator_id: Some(one.id),
+        is_visible: false,
+        is_closed: false,
+        direct_key: Some(key.clone()),
+        participant_count: 2,
+        created_at: now,
+        updated_at: None,
+        last_activity_at: now,
+    };
+    let (session, is_new) = app
+        .db
+        .write(move |conn| {
+            for user in [one.id.min(two.id), one.id.max(two.id)] {
+                people::lock_user(conn, user).map_err(unknown)?;
+            }
+            let inserted = on!(conn, |c| diesel::insert_or_ignore_into(
+                chat_sessions::table
+            )
+            .values(&session)
+            .execute(c))?;
+            if inserted == 1 {
+                people::insert(conn, session.id, one.id, now)?;
+                people::insert(conn, session.id, two.id, now)?;
+                return Ok((session.clone(), true));
+            }
+            let session: ChatSession = on!(conn, |c| chat_sessions::table
+                .filter(chat_sessions::direct_key.eq(&key))
+                .select(ChatSession::as_select())
+                .first(c))?;
+            people::set_hidden(conn, session.id, Some(one.id), false)?;
+            Ok((session, false))
+        })
+        .await?;
+    app.bus.publish(&changed_for(actor.id), session.id);
+    if is_new {
+        app.bus.publish(&changed_for(other), session.id);
+    }
+    Ok(session)
+}
+
+/// A change of a session. Absent fields stay unchanged.
+#[derive(Clone, Debug, Default)]
+pub struct SessionChanges {
+    pub name: Option<SessionName>,
+    pub information: Option<Information>,
+    pub is_visible: Option<bool>,
+    pub is_closed: Option<bool>,
+}
+
+impl SessionChanges {
+    fn change(&self, session: &ChatSession) -> bool {
+        let ChatSession {
+            name, information, ..
+        } = session;
+        self.name.as_ref().is_some_and(|n| n.text != name.text)
+            || self.information.as_ref().is_some_and(|i| i != information)
+            || self.is_visible.is_some_and(|v| v != session.is_visible)
+            || self.is_closed.is_some_and(|c| c != session.is_closed)
+    }
+}
+
+/// Changes a session. A change without effect leaves its `updated_at` as it is.
+///
+/// # Errors
+/// `NOT_FOUND`; `FORBIDDEN` for callers who are neither its creator nor an admin; `CONFLICT` for a direct chat.
+pub async fn update(
+    app: &App,
+    actor: &SignedIn,
+    id: ChatSessionId,
+    changes: SessionChanges,
+) -> Result<ChatSession> {
+    let (actor, now) = (*actor, app.clock.now());
+    let (session, has_changed) = app
+        .db
+        .write(move |conn| {
+            let session = Standing::locked(conn, &actor, id)?.managed()?.session;
+            if !changes.change(&session) {
+                return Ok((session, false));
+            }
+            let row = (
+                changes.name.as_ref(),
+                changes
+                    .information
+                    .as_ref()
+                    .map(|i| chat_sessions::information.eq(i)),
+                changes.is_visible.map(|v| chat_sessions::is_visible.eq(v)),
+                changes.is_closed.map(|c| chat_sessions::is_closed.eq(c)),
+                chat_sessions::updated_at.eq(now),
+            );
+            on!(conn, |c| diesel::update(chat_sessions::table.find(id))
+                .set(row)
+                .execute(c))?;
+            let session = super::standing_in(conn, &actor, id)?.session;
+            Ok((session, true))
+        })
+        .await?;
+    if has_changed {
+        app.bus.publish(&changed(id), id);
+    }
+    Ok(session)
+}
+
+/// Deletes a session with all that was said in it. Only admins delete direct chats.
+///
+/// # Errors
+/// `NOT_FOUND`; `FORBIDDEN` for callers who are neither its creator nor an admin; `CONFLICT` for a direct chat.
+pub async fn delete(app: &App, act: &Act<'_, SignedIn>, id: ChatSessionId) -> Result<()> {
+    let (actor, queue) = (act.actor, app.queue.clone());
+    let (waiting, people) = app
+        .db
+        .write(move |conn| {
+            let standing = Standing::locked(conn, &actor, id)?;
+            if !actor.is_admin() {
+                standing.managed()?;
+            }
+            let people = people::some_of(conn, id)?;
+            on!(conn, |c| diesel::delete(chat_sessions::table.find(id))
+                .execute(c))?;
+            let waiting = queue.enqueue(conn, &SessionDeleted { session: id })?;
+            Ok((waiting, people))
+        })
+        .await?;
+    app.queue.announce(waiting);
+    app.bus.publish(&changed(id), id);
+    for user in people {
+        app.bus.publish(&changed_for(user), id);
+    }
+    Ok(())
+}
+
+/// How far behind `last_activity_at` may be.
+pub const BETWEEN_TOUCHES: Duration = Duration::from_secs(1);
+
+/// Notes when something was last said in these sessions. Direct chats come back into the lists of their participants.
+///
+/// # Errors
+/// Those of the database.
+pub fn touch(conn: &mut Conn, spoken: &[(ChatSessionId, Timestamp)]) -> Result<()> {
+    use chat_sessions::{direct_key, last_activity_at, table};
+    for (session, at) in spoken {
+        on!(conn, |c| diesel::update(
+            table.find(session).filter(last_activity_at.lt(at))
+        )
+        .set(last_activity_at.eq(at))
+        .execute(c))?;
+    }
+    let ids: Vec<_> = spoken.iter().map(|(session, _)| *session).collect();
+    let direct: Vec<ChatSessionId> = on!(conn, |c| table
+        .filter(lists::among(chat_sessions::id, ids))
+        .filter(direct_key.is_not_null())
+        .select(chat_sessions::id)
+        .load(c))?;
+    for session in direct {
+        people::set_hidden(conn, session, None, false)?;
+    }
+    Ok(())
+}

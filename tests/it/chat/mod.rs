@@ -1,0 +1,3 @@
+//! Chat: sessions, who takes part, what is said, and what subscribers get.
+
+mod sessions;
