@@ -6,6 +6,7 @@ use crate::{
     access::Rights,
     blobs::Blobs,
     bus::Bus,
+    by_type::ByType,
     cache::Cache,
     clock::Clock,
     config::{Config, Fault},
@@ -38,6 +39,8 @@ pub struct Ports {
     pub rights: Rights,
     pub cpu: Cpu,
     pub keys: Keys,
+    /// What features remember while the server runs: one value of each type.
+    pub memory: ByType,
 }
 
 /// Whether one backend answers.
@@ -86,6 +89,7 @@ impl App {
             redis,
             cpu: Cpu::default(),
             keys,
+            memory: ByType::default(),
             config,
             clock,
         })))

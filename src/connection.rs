@@ -381,6 +381,16 @@ impl CursorKey for String {
     }
 }
 
+impl CursorKey for i64 {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.to_be_bytes());
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self::from_be_bytes)
+    }
+}
+
 impl<K: Kind> CursorKey for (i64, Id<K>) {
     fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&self.0.to_be_bytes());
@@ -414,7 +424,9 @@ pub fn encode(cursors: Cursors, key: &impl CursorKey) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn decode<K: CursorKey>(cursors: Cursors, text: &str) -> Option<K> {
+/// The key of the item with this cursor, if it is one of this list.
+#[must_use]
+pub fn decode<K: CursorKey>(cursors: Cursors, text: &str) -> Option<K> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
     let (number, rest) = bytes.split_first()?;
     let (order, key) = rest.split_first_chunk()?;

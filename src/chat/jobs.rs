@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::store::people;
+use super::{
+    SessionDeleted,
+    store::{log::Log, people},
+};
 use crate::{
     accounts::UserDeleted,
-    ids::UserId,
+    ids::{ChatSessionId, UserId},
     queue::Payload,
     work::{Done, Failure, Run, Work},
 };
@@ -38,5 +41,29 @@ impl Work for LeaveChats {
                 people::tell_end(&run.app, session, user);
             }
         }
+    }
+}
+
+/// Deletes what was said in a deleted session, in batches.
+#[derive(Serialize, Deserialize)]
+pub struct DeleteChats {
+    session: ChatSessionId,
+}
+
+impl From<SessionDeleted> for DeleteChats {
+    fn from(SessionDeleted { session }: SessionDeleted) -> Self {
+        Self { session }
+    }
+}
+
+impl Payload for DeleteChats {
+    const KIND: &'static str = "delete_chats";
+}
+
+impl Work for DeleteChats {
+    async fn run(self, run: &Run) -> Result<Done, Failure> {
+        let log = Log::open(&run.app).await?;
+        while log.delete_some(self.session).await? > 0 {}
+        Ok(run.done())
     }
 }

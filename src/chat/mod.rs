@@ -13,7 +13,7 @@ use crate::{
     clock::Timestamp,
     db::tables::chat_sessions,
     error::Rule,
-    ids::{ChatSessionId, UserId},
+    ids::{ChatId, ChatSessionId, UserId},
     queue::Payload,
     text,
 };
@@ -128,6 +128,73 @@ impl DirectKey {
         let (first, second) = (one.min(other), one.max(other));
         let ids = [*first.uuid().as_bytes(), *second.uuid().as_bytes()];
         Self(ids.concat())
+    }
+}
+
+/// Something that was said in a session. Once deleted, it stays as an empty one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chat {
+    pub id: ChatId,
+    pub session: ChatSessionId,
+    /// Its place in the session: 1, 2, 3 … without a gap. It never changes.
+    pub seq: i32,
+    pub author: UserId,
+    /// Empty once deleted.
+    pub content: String,
+    pub created_at: Timestamp,
+    pub updated_at: Option<Timestamp>,
+    pub is_deleted: bool,
+    /// The author's own mark.
+    pub idempotency_key: Option<String>,
+    /// The session's change number when it was created.
+    pub born: Rev,
+    /// The session's change number when it was last changed, or created.
+    pub latest: Rev,
+}
+
+/// How many changes a session has had: chats that were added, edited and deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rev(pub i64);
+
+/// What a chat says: 1 to 2 000 characters, several lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content(String);
+
+impl Content {
+    /// # Errors
+    /// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
+    pub fn parse(content: &str) -> Result<Self, Rule> {
+        text::paragraphs(content, 1..=2_000).map(Self)
+    }
+
+    /// The content itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The content itself.
+    #[must_use]
+    pub fn into_inner(self) -> String {
+        self.0
+    }
+}
+
+/// The mark of a message that its author may send again: 16 to 64 characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// # Errors
+    /// `BLANK`, `TOO_SHORT`, `TOO_LONG` or `CONTROL_CHARACTER`.
+    pub fn parse(key: &str) -> Result<Self, Rule> {
+        text::line(key, 16..=64).map(Self)
+    }
+
+    /// The key itself.
+    #[must_use]
+    pub fn into_inner(self) -> String {
+        self.0
     }
 }
 

@@ -198,4 +198,12 @@ pub struct Limits {
         value_name = "N"
     )]
     pub writes: u32,
+    /// Chats in ten seconds per user.
+    #[arg(
+        long = "limit-chats",
+        env = "LIMIT_CHATS",
+        default_value_t = 10,
+        value_name = "N"
+    )]
+    pub chats: u32,
 }

@@ -50,6 +50,12 @@ impl Index {
         }
     }
 
+    /// What it is called, as in [`Inserted::duplicate`].
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// No two documents have the same values in all fields. Documents that lack the last field are left out.
     #[must_use]
     pub const fn unique(name: &'static str, fields: &'static [&'static str]) -> Self {
@@ -325,6 +331,14 @@ impl<D: Document> Collection<D> {
     /// See [`Collection`].
     pub async fn find(&self, range: Range) -> Result<Vec<D>> {
         either!(self.documents, find::<D>(range))
+    }
+
+    /// The documents of each range, in the order of the ranges, read together.
+    ///
+    /// # Errors
+    /// See [`Collection`].
+    pub async fn find_each(&self, ranges: Vec<Range>) -> Result<Vec<Vec<D>>> {
+        either!(self.documents, find_each::<D>(ranges))
     }
 
     /// Replaces the document that has the same id, if its fields are equal to these: in one step, so that of several who

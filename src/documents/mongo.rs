@@ -25,6 +25,17 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The code of errors about unique indexes.
 const DUPLICATE: i32 = 11_000;
 
+/// The most ranges that are read with one command.
+const TOGETHER: usize = 100;
+
+/// A document of one of several ranges.
+#[derive(serde::Deserialize)]
+struct Part<D> {
+    /// Of which range.
+    at: i32,
+    document: D,
+}
+
 pub(super) struct Mongo {
     database: Database,
 }
@@ -147,6 +158,30 @@ impl Mongo {
         found.map_err(failed)?.try_collect().await.map_err(failed)
     }
 
+    pub(super) async fn find_each<D: Document>(&self, ranges: Vec<Range>) -> Result<Vec<Vec<D>>> {
+        let mut found: Vec<Vec<D>> = ranges.iter().map(|_| Vec::new()).collect();
+        for (n, ranges) in ranges.chunks(TOGETHER).enumerate() {
+            let mut parts = ranges
+                .iter()
+                .enumerate()
+                .map(|(at, range)| stages(range, at));
+            let mut pipeline = parts.next().unwrap_or_default();
+            for part in parts {
+                let part = doc! { "coll": D::COLLECTION, "pipeline": part };
+                pipeline.push(doc! { "$unionWith": part });
+            }
+            let collection = self.of(D::COLLECTION);
+            let read = collection.aggregate(pipeline);
+            let read = read.with_type::<Part<D>>().await.map_err(failed)?;
+            let read: Vec<_> = read.try_collect().await.map_err(failed)?;
+            for part in read {
+                let at = n * TOGETHER + usize::try_from(part.at).unwrap_or_default();
+                found[at].push(part.document);
+            }
+        }
+        Ok(found)
+    }
+
     pub(super) async fn replace<D: Document>(
         &self,
         document: &D,
@@ -193,6 +228,17 @@ impl Mongo {
         let deleted = found.delete_many(doc! { "_id": { "$in": ids } }).await;
         Ok(deleted.map_err(failed)?.deleted_count)
     }
+}
+
+/// Reads a range, and notes that it is the one at `at`.
+fn stages(range: &Range, at: usize) -> Vec<Fields> {
+    let at = i32::try_from(at).unwrap_or_default();
+    vec![
+        doc! { "$match": filter(range) },
+        doc! { "$sort": order(range) },
+        doc! { "$limit": i64::from(range.limit) },
+        doc! { "$project": { "_id": 0, "at": { "$literal": at }, "document": "$$ROOT" } },
+    ]
 }
 
 fn filter(range: &Range) -> Fields {

@@ -182,10 +182,12 @@ impl Sqlite {
     }
 
     pub(super) async fn find<D: Document>(&self, range: Range) -> Result<Vec<D>> {
-        self.read(move |conn| {
-            decode(ranged("SELECT body FROM ", D::COLLECTION, &range, "").load(conn)?)
-        })
-        .await
+        self.read(move |conn| found(conn, &range)).await
+    }
+
+    pub(super) async fn find_each<D: Document>(&self, ranges: Vec<Range>) -> Result<Vec<Vec<D>>> {
+        self.read(move |conn| ranges.iter().map(|range| found(conn, range)).collect())
+            .await
     }
 
     pub(super) async fn replace<D: Document>(
@@ -234,6 +236,10 @@ impl Sqlite {
 /// The value of a field, as the indexes have it.
 fn path(field: &str) -> String {
     format!("json_extract(body, '$.{field}')")
+}
+
+fn found<D: Document>(conn: &mut SqliteConnection, range: &Range) -> Result<Vec<D>> {
+    decode(ranged("SELECT body FROM ", D::COLLECTION, range, "").load(conn)?)
 }
 
 fn ranged(before: &str, collection: &str, range: &Range, after: &str) -> Query {

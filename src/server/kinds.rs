@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::{
     accounts::{UserDeleted, jobs::SweepSignIns},
-    chat::jobs::LeaveChats,
+    chat::{
+        SessionDeleted,
+        jobs::{DeleteChats, LeaveChats},
+    },
     jobs::jobs::SweepJobs,
     posts::jobs::{TakeBackLikes, WriteViews},
     work::{Kinds, Place},
@@ -23,4 +26,5 @@ pub fn kinds() -> Kinds {
         .repeating::<SweepJobs>(HOUR, Place::Anywhere)
         .following::<UserDeleted, TakeBackLikes>()
         .following::<UserDeleted, LeaveChats>()
+        .following::<SessionDeleted, DeleteChats>()
 }

@@ -23,10 +23,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Operations that do not count as writes: a user who has reached the limit may still log out, subscribe, and lock
 /// others out of the account.
-const NO_WRITES: [&str; 3] = [
+const NO_WRITES: [&str; 6] = [
     "logoutEverywhere",
     "issueSubscriptionToken",
     "changePassword",
+    // These have rates of their own.
+    "sendChat",
+    "setTyping",
+    "markChatSessionRead",
 ];
 
 /// The number of access tokens whose verification is cached.

@@ -19,9 +19,12 @@ use crate::{
         store::ReadableBoard,
     },
     chat::{
-        ChatSession,
-        graphql::{ChatParticipantConnection, PeopleMutation, SessionMutation, SessionQuery},
-        store::ReadableSession,
+        Chat, ChatSession,
+        graphql::{
+            ChatConnection, ChatMutation, ChatParticipantConnection, ChatQuery, PeopleMutation,
+            SessionMutation, SessionQuery,
+        },
+        store::{ReadableSession, talk::ReadableChat},
     },
     comments::{
         Comment,
@@ -31,7 +34,10 @@ use crate::{
     connection::Connection,
     context::ContextExt,
     error::{Error, ErrorCode, Result, Rule},
-    ids::{self, BoardKind, ChatSessionKind, CommentKind, Id, JobKind, Kind, PostKind, UserKind},
+    ids::{
+        self, BoardKind, ChatKind, ChatSessionKind, CommentKind, Id, JobKind, Kind, PostKind,
+        UserKind,
+    },
     jobs::{
         Job,
         graphql::{JobMutation, JobQuery, JobSubscription},
@@ -54,6 +60,7 @@ pub struct Query(
     CommentQuery,
     JobQuery,
     SessionQuery,
+    ChatQuery,
 );
 
 /// All mutations.
@@ -67,6 +74,7 @@ pub struct Mutation(
     JobMutation,
     SessionMutation,
     PeopleMutation,
+    ChatMutation,
 );
 
 /// All subscriptions.
@@ -90,6 +98,7 @@ pub enum Node {
     Comment(Comment),
     Job(Job),
     ChatSession(ChatSession),
+    Chat(Chat),
 }
 
 /// Queries for objects by their global ids.
@@ -162,12 +171,17 @@ async fn load(ctx: &Context<'_>, id: &ID, field: &str) -> Result<Option<Node>> {
             .load::<ReadableSession>(Id::from_uuid(uuid))
             .await?
             .map(Node::ChatSession),
+        ChatKind::PREFIX if ctx.may_query("chat") => ctx
+            .load::<ReadableChat>(Id::from_uuid(uuid))
+            .await?
+            .map(Node::Chat),
         UserKind::PREFIX
         | BoardKind::PREFIX
         | PostKind::PREFIX
         | CommentKind::PREFIX
         | JobKind::PREFIX
-        | ChatSessionKind::PREFIX => None,
+        | ChatSessionKind::PREFIX
+        | ChatKind::PREFIX => None,
         _ => return Err(Error::invalid(field, Rule::IdType { expected: "node" })),
     })
 }
@@ -188,6 +202,7 @@ pub fn build(around: impl ExtensionFactory) -> MadangSchema {
     .override_output_type_description::<Connection<Comment>>("A page of comments.")
     .override_output_type_description::<Connection<Job>>("A page of jobs.")
     .override_output_type_description::<Connection<ChatSession>>("A page of chat sessions.")
+    .override_output_type_description::<ChatConnection>("A page of what was said.")
     .override_output_type_description::<ChatParticipantConnection>(
         "A page of a chat session's participants.",
     )

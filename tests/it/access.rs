@@ -43,6 +43,8 @@ struct Village {
     comment: String,
     /// An invisible chat session of the author's, in which the member takes part too.
     chat_session: String,
+    /// A chat of the author's.
+    chat: String,
     /// A sign-in session of the author's.
     session: String,
 }
@@ -82,6 +84,12 @@ impl Village {
             .chat_session(json!({ "isVisible": false, "inviteIds": [granted.id] }))
             .await;
         granted.join(&chat_session).await;
+        admin.join(&chat_session).await;
+        let input = json!({ "chatSessionId": chat_session, "content": "Chat" });
+        let chat = author
+            .mutate("sendChat", input, "chat { id }")
+            .await
+            .text("sendChat.chat.id");
         let [waiting_job, cancelled_job] = two_jobs(&app, &admin).await;
         Self {
             anonymous: app.anonymous(),
@@ -97,6 +105,7 @@ impl Village {
             post,
             comment,
             chat_session,
+            chat,
             session,
         }
     }
@@ -536,6 +545,46 @@ fn examples() -> BTreeMap<&'static str, Example> {
                 OWNER,
             ),
         ),
+        (
+            "Query.chat",
+            example(
+                "query($i: ID!) { chat(id: $i) { id } }",
+                |v| json!({ "i": v.chat }),
+                MEMBERS,
+            ),
+        ),
+        (
+            "Mutation.sendChat",
+            example(
+                "mutation($i: SendChatInput!) { sendChat(input: $i) { chat { id } } }",
+                |v| json!({ "i": { "chatSessionId": v.chat_session, "content": "c" } }),
+                MEMBERS,
+            ),
+        ),
+        (
+            "Mutation.updateChat",
+            example(
+                "mutation($i: UpdateChatInput!) { updateChat(input: $i) { chat { id } } }",
+                |v| json!({ "i": { "id": v.chat, "content": "changed" } }),
+                OWNER,
+            ),
+        ),
+        (
+            "Mutation.deleteChat",
+            example(
+                "mutation($i: DeleteChatInput!) { deleteChat(input: $i) { chat { id } } }",
+                |v| json!({ "i": { "id": v.chat } }),
+                OWNER,
+            ),
+        ),
+        (
+            "Mutation.markChatSessionRead",
+            example(
+                "mutation($i: MarkChatSessionReadInput!) { markChatSessionRead(input: $i) { chatSession { id } } }",
+                |v| json!({ "i": { "id": v.chat_session, "seq": 0 } }),
+                MEMBERS,
+            ),
+        ),
     ])
 }
 
@@ -638,7 +687,12 @@ async fn every_root_field_lets_in_exactly_who_may() {
             "ANYONE" => It,
             _ => UNAUTHENTICATED,
         };
-        let admin = if special { example.author } else { It };
+        let admin = match coordinate.as_str() {
+            _ if special => example.author,
+            // Only its author, whoever else may delete it.
+            "Mutation.updateChat" => FORBIDDEN,
+            _ => It,
+        };
         let banned = match coordinate.as_str() {
             // Over HTTP it is not even looked at who asks.
             _ if is_subscription => example.author,

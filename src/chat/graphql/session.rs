@@ -4,20 +4,23 @@ use async_graphql::{
     Context, Guard, ID, InputObject, MaybeUndefined, Object, SimpleObject,
     connection::{ConnectionNameType, Edge, EdgeNameType},
 };
+use futures_util::FutureExt;
 
+use super::chat::{ChatConnection, EventCursor};
 use crate::{
     access::{Access, auth},
     accounts::{User, store::users::UserById},
     chat::{
-        ChatSession, Information, SessionName,
+        Chat, ChatSession, Information, SessionName,
         store::{
             self, InvitationOfActor, ParticipantList, ParticipationOfActor, SessionFilter,
             SessionList,
             sessions::{self, NewSession, SessionChanges},
+            talk::{HeadOfSession, NewestChat, PageOfChats},
         },
     },
     clock::Timestamp,
-    connection::{Connection, PageArgs},
+    connection::{self, Connection, Cursors, PageArgs, Total},
     context::{ContextExt, Listed, owned_by},
     direct::Direct,
     error::{Error, Result},
@@ -94,6 +97,28 @@ impl ChatSession {
         self.last_activity_at
     }
 
+    /// The place of the newest chat, 0 when nothing was said yet.
+    async fn last_seq(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
+        let newest = ctx.load::<NewestChat>(self.id).await?;
+        Ok(Some(newest.map_or(0, |chat| chat.seq)))
+    }
+
+    /// The newest chat.
+    #[graphql(directive = auth::apply(Access::Participant), guard = "ParticipantOf(self.id)")]
+    async fn last_chat(&self, ctx: &Context<'_>) -> Result<Option<Direct<Chat>>> {
+        Ok(ctx.load::<NewestChat>(self.id).await?.map(Direct))
+    }
+
+    /// How many chats the viewer has not read; null for users who do not take part.
+    async fn unread_count(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
+        let Some(own) = ctx.load::<ParticipationOfActor>(self.id).await? else {
+            return Ok(None);
+        };
+        let newest = ctx.load::<NewestChat>(self.id).await?;
+        let last = newest.map_or(0, |chat| chat.seq);
+        Ok(Some((last - own.read_seq).max(0)))
+    }
+
     /// Whether the viewer takes part.
     async fn viewer_is_participant(&self, ctx: &Context<'_>) -> Result<bool> {
         Ok(ctx.load::<ParticipationOfActor>(self.id).await?.is_some())
@@ -142,6 +167,41 @@ impl ChatSession {
         };
         ctx.list_with(ParticipantList(self.id), page, edge).await
     }
+
+    /// What was said, oldest first. `last: 50` is the first page of a chat window.
+    #[graphql(directive = auth::apply(Access::Participant), guard = "ParticipantOf(self.id)")]
+    async fn chats(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Returns the first n items, 1 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Returns items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last n items, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Returns items before this cursor.")] before: Option<String>,
+    ) -> Listed<ChatConnection> {
+        let session = self.id;
+        let page = PageArgs::new(first, after, last, before);
+        let page = page.page(Cursors::Chats, ctx.app().config.limits.page)?;
+        // Before the page: a change between the two is in both, never in neither.
+        let head = ctx
+            .load::<HeadOfSession>(session)
+            .await?
+            .unwrap_or_default();
+        let slice = ctx.load::<PageOfChats>((session, page)).await?;
+        let total = Total::new(move |ctx| chat_count(ctx, session).boxed());
+        let Direct(connection) = slice.unwrap_or_default().connection(total, |chat: Chat| {
+            let cursor = connection::encode(Cursors::Chats, &i64::from(chat.seq));
+            Edge::new(cursor, Direct(chat))
+        });
+        let rev = head.rev;
+        let cursor = EventCursor { session, rev };
+        Ok(Some(Direct(ChatConnection(connection, cursor))))
+    }
+}
+
+/// The number of chats, which is the place of the newest one.
+async fn chat_count(ctx: &Context<'_>, session: ChatSessionId) -> Result<Option<i64>> {
+    let newest = ctx.load::<NewestChat>(session).await?;
+    Ok(Some(newest.map_or(0, |chat| chat.seq.into())))
 }
 
 /// Users who take part in a chat session.

@@ -1,9 +1,13 @@
 //! The store of chat sessions: owns `chat_sessions`, `chat_participants` and `chat_invitations`, and decides who may do
-//! what. Sessions change in `sessions`, who takes part in `people`; lists are in `page`.
+//! what. Sessions change in `sessions`, who takes part in `people`, what is said in `talk`; lists are in `page`.
 
+pub mod log;
 mod page;
 pub mod people;
 pub mod sessions;
+pub mod talk;
+mod touch;
+mod writer;
 
 use std::collections::HashMap;
 
@@ -43,6 +47,15 @@ pub fn changed(session: ChatSessionId) -> Topic<ChatSessionId> {
 pub fn people_changed(session: ChatSessionId) -> Topic<UserId> {
     Topic::of("chat-people-changed", session)
 }
+
+/// Announces how far what is said in a session has come.
+#[must_use]
+pub fn spoken_in(session: ChatSessionId) -> Topic<ChatSessionId> {
+    Topic::of("chat-spoken-in", session)
+}
+
+/// Announces sessions in which something was said: each at most once a second.
+pub const ACTIVITY: Topic<ChatSessionId> = Topic::only("chat-activity");
 
 /// Announces sessions that concern a user anew: as a participant, as an invitee, or not any more.
 #[must_use]
@@ -96,6 +109,31 @@ impl Batch for ReadableSession {
                 let found: Vec<ChatSession> = on!(conn, |c| chat_sessions::table
                     .filter(lists::among(chat_sessions::id, ids))
                     .filter(may_see(&actor))
+                    .select(ChatSession::as_select())
+                    .load(c))?;
+                Ok(found.into_iter().map(|one| (one.id, one)).collect())
+            })
+            .await
+    }
+}
+
+/// Sessions by id, for objects that the actor may already read: a reader of a chat may read its session.
+pub struct SessionOfReadable;
+
+impl Batch for SessionOfReadable {
+    type Key = ChatSessionId;
+    type Value = ChatSession;
+    const IS_KEPT: bool = true;
+
+    async fn load(
+        app: &App,
+        _: Actor,
+        ids: Vec<ChatSessionId>,
+    ) -> Result<HashMap<ChatSessionId, ChatSession>> {
+        app.db
+            .read(move |conn| {
+                let found: Vec<ChatSession> = on!(conn, |c| chat_sessions::table
+                    .filter(lists::among(chat_sessions::id, ids))
                     .select(ChatSession::as_select())
                     .load(c))?;
                 Ok(found.into_iter().map(|one| (one.id, one)).collect())

@@ -1,7 +1,5 @@
 //! Chat sessions: creating, changing and deleting them.
 
-use std::time::Duration;
-
 use diesel::prelude::*;
 
 use super::{Standing, changed, changed_for, people};
@@ -10,8 +8,7 @@ use crate::{
     accounts::store::users,
     app::App,
     chat::{ChatSession, DirectKey, Information, SessionDeleted, SessionName},
-    clock::Timestamp,
-    db::{Conn, lists, on, tables::chat_sessions},
+    db::{on, tables::chat_sessions},
     error::{Error, Result, Rule},
     ids::{ChatSessionId, UserId},
 };
@@ -212,34 +209,6 @@ pub async fn delete(app: &App, act: &Act<'_, SignedIn>, id: ChatSessionId) -> Re
     app.bus.publish(&changed(id), id);
     for user in people {
         app.bus.publish(&changed_for(user), id);
-    }
-    Ok(())
-}
-
-/// How far behind `last_activity_at` may be.
-pub const BETWEEN_TOUCHES: Duration = Duration::from_secs(1);
-
-/// Notes when something was last said in these sessions. Direct chats come back into the lists of their participants.
-///
-/// # Errors
-/// Those of the database.
-pub fn touch(conn: &mut Conn, spoken: &[(ChatSessionId, Timestamp)]) -> Result<()> {
-    use chat_sessions::{direct_key, last_activity_at, table};
-    for (session, at) in spoken {
-        on!(conn, |c| diesel::update(
-            table.find(session).filter(last_activity_at.lt(at))
-        )
-        .set(last_activity_at.eq(at))
-        .execute(c))?;
-    }
-    let ids: Vec<_> = spoken.iter().map(|(session, _)| *session).collect();
-    let direct: Vec<ChatSessionId> = on!(conn, |c| table
-        .filter(lists::among(chat_sessions::id, ids))
-        .filter(direct_key.is_not_null())
-        .select(chat_sessions::id)
-        .load(c))?;
-    for session in direct {
-        people::set_hidden(conn, session, None, false)?;
     }
     Ok(())
 }

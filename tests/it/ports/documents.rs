@@ -143,6 +143,20 @@ async fn ranges_are_read_in_the_order_of_the_index_both_ways() {
         seqs(&other, Range::of(BY_TIME, 4).at_most(985)).await,
         [20, 19, 18, 17]
     );
+    let ranges = vec![
+        of_a(2).above(5),
+        Range::of(BY_SEQ, 9).equal("nothing"),
+        Range::of(BY_SEQ, 2).equal("b").backwards(),
+        of_a(1).backwards(),
+    ];
+    let each = other.find_each(ranges).await.unwrap().into_iter();
+    let each: Vec<Vec<_>> = each
+        .map(|lines| lines.into_iter().map(|line| line.seq).collect())
+        .collect();
+    assert_eq!(each, [vec![6, 7], vec![], vec![5, 4], vec![20]]);
+    let many = vec![Range::of(BY_SEQ, 1).equal("b"); 250];
+    assert_eq!(other.find_each(many).await.unwrap().concat().len(), 250);
+    assert!(other.find_each(Vec::new()).await.unwrap().is_empty());
     let everything = other.find(Range::of(BY_SEQ, 99)).await.unwrap();
     assert_eq!(everything, [lines("a", 1..21), lines("b", 1..6)].concat());
     let mut some = other

@@ -13,7 +13,7 @@ use madang::app::App;
 use crate::support::{Backends, SharedRedis, TestApp, config};
 
 /// Two servers that share everything that can be shared: on embedded backends these are two clones of one.
-async fn two_servers(app: &TestApp, flags: &[String]) -> (App, App) {
+pub async fn two_servers(app: &TestApp, flags: &[String]) -> (App, App) {
     if Backends::of_this_run() == Backends::Embedded {
         return (app.app.clone(), app.app.clone());
     }
