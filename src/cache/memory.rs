@@ -19,6 +19,8 @@ pub(super) struct Memory {
     locking: tokio::sync::Mutex<()>,
     /// By family and member.
     tallies: Mutex<HashMap<&'static str, HashMap<String, u64>>>,
+    /// When each member stops to belong to its set. A restart forgets them.
+    sets: Mutex<HashMap<String, HashMap<String, Moment>>>,
 }
 
 struct Shelf {
@@ -102,6 +104,7 @@ impl Memory {
             shelf: Mutex::new(Shelf::new(MOST)),
             locking: tokio::sync::Mutex::default(),
             tallies: Mutex::default(),
+            sets: Mutex::default(),
         }
     }
 
@@ -175,6 +178,32 @@ impl Memory {
 
     pub(super) fn take_tally(&self, family: &'static str) -> HashMap<String, u64> {
         self.tallies.lock().remove(family).unwrap_or_default()
+    }
+
+    pub(super) fn enrol(&self, set: &str, members: &[String], lifetime: Duration) {
+        let ends = self.clock.moment().after(lifetime);
+        let mut sets = self.sets.lock();
+        let set = sets.entry(set.to_owned()).or_default();
+        for member in members {
+            match set.get_mut(member) {
+                Some(until) => *until = ends,
+                None => drop(set.insert(member.clone(), ends)),
+            }
+        }
+    }
+
+    pub(super) fn members(&self, set: &str) -> Vec<String> {
+        let now = self.clock.moment();
+        let mut sets = self.sets.lock();
+        let Some(members) = sets.get_mut(set) else {
+            return Vec::new();
+        };
+        members.retain(|_, ends| *ends > now);
+        let found = members.keys().cloned().collect();
+        if members.is_empty() {
+            sets.remove(set);
+        }
+        found
     }
 
     pub(super) async fn lock(&self, name: &str, lease: Duration) -> Result<Option<u64>> {

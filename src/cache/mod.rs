@@ -124,6 +124,22 @@ impl Cache {
         either!(self, take_tally(family))
     }
 
+    /// Makes `members` belong to `set` for `lifetime` from now on, whether they did or not.
+    ///
+    /// # Errors
+    /// See [`Cache`].
+    pub async fn enrol(&self, set: &str, members: &[String], lifetime: Duration) -> Result<()> {
+        either!(self, enrol(set, members, lifetime))
+    }
+
+    /// Who belongs to `set` at present, in any order.
+    ///
+    /// # Errors
+    /// See [`Cache`].
+    pub async fn members(&self, set: &str) -> Result<Vec<String>> {
+        either!(self, members(set))
+    }
+
     /// Takes the lock `name` for `lease`, if nobody holds it.
     ///
     /// # Errors

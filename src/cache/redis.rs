@@ -20,6 +20,17 @@ return {count, redis.call('PTTL', KEYS[1])}";
 const TAKE_TALLY: &str = "local all = redis.call('HGETALL', KEYS[1])
 redis.call('DEL', KEYS[1])
 return all";
+/// A member's score is when it stops to belong to the set.
+const ENROL: &str = "local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+for n = 2, #ARGV do redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[n]) end
+return redis.call('PEXPIRE', KEYS[1], math.max(ARGV[1], redis.call('PTTL', KEYS[1])))";
+const MEMBERS: &str = "local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')";
+/// The most members in one command.
+const ENROLLED: usize = 1_000;
 /// The lock's value is its fence, which comes from a counter that does not expire.
 const LOCK: &str = "if redis.call('EXISTS', KEYS[1]) == 1 then return nil end
 local fence = redis.call('INCR', KEYS[2])
@@ -109,6 +120,26 @@ impl Remote {
     pub(super) async fn take_tally(&self, family: &'static str) -> Result<HashMap<String, u64>> {
         let none: Vec<Value> = Vec::new();
         self.run(TAKE_TALLY, vec![self.key(family)], none).await
+    }
+
+    pub(super) async fn enrol(
+        &self,
+        set: &str,
+        members: &[String],
+        lifetime: Duration,
+    ) -> Result<()> {
+        for members in members.chunks(ENROLLED) {
+            let lifetime = std::iter::once(millis(lifetime).to_string());
+            let arguments: Vec<_> = lifetime.chain(members.iter().cloned()).collect();
+            self.run::<i64>(ENROL, vec![self.key(set)], arguments)
+                .await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn members(&self, set: &str) -> Result<Vec<String>> {
+        let none: Vec<Value> = Vec::new();
+        self.run(MEMBERS, vec![self.key(set)], none).await
     }
 
     pub(super) async fn lock(&self, name: &str, lease: Duration) -> Result<Option<u64>> {

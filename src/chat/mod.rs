@@ -1,8 +1,10 @@
 //! Chat sessions: places to talk in. A visible session can be found and joined by every user, an invisible one by those
 //! who are invited. A direct chat has two participants for good. What is said stays in documents.
 
+pub mod events;
 pub mod graphql;
 pub mod jobs;
+pub mod live;
 pub mod store;
 
 use diesel::prelude::*;
@@ -34,6 +36,8 @@ pub struct ChatSession {
     /// Of direct chats.
     pub direct_key: Option<DirectKey>,
     pub participant_count: i32,
+    /// Grows whenever somebody stops to take part.
+    pub people_rev: i32,
     pub created_at: Timestamp,
     pub updated_at: Option<Timestamp>,
     /// When something was last said, or the creation. About a second behind.

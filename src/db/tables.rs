@@ -200,6 +200,8 @@ table! {
         /// The ids of the two users of a direct chat, the smaller one first.
         direct_key -> Nullable<Binary>,
         participant_count -> Integer,
+        /// Grows whenever somebody stops to take part, so that servers notice who lost the right to read.
+        people_rev -> Integer,
         created_at -> BigInt,
         updated_at -> Nullable<BigInt>,
         /// When something was last said, or the creation. About a second behind.

@@ -21,8 +21,8 @@ use crate::{
     chat::{
         Chat, ChatSession,
         graphql::{
-            ChatConnection, ChatMutation, ChatParticipantConnection, ChatQuery, PeopleMutation,
-            SessionMutation, SessionQuery,
+            ChatConnection, ChatMutation, ChatParticipantConnection, ChatQuery, ChatSubscription,
+            PeopleMutation, SessionMutation, SessionQuery,
         },
         store::{ReadableSession, talk::ReadableChat},
     },
@@ -79,7 +79,12 @@ pub struct Mutation(
 
 /// All subscriptions.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(PostSubscription, CommentSubscription, JobSubscription);
+pub struct Subscription(
+    PostSubscription,
+    CommentSubscription,
+    JobSubscription,
+    ChatSubscription,
+);
 
 /// The schema of this program.
 pub type MadangSchema = Schema<Query, Mutation, Subscription>;

@@ -585,6 +585,30 @@ fn examples() -> BTreeMap<&'static str, Example> {
                 MEMBERS,
             ),
         ),
+        (
+            "Mutation.setTyping",
+            example(
+                "mutation($i: SetTypingInput!) { setTyping(input: $i) { success } }",
+                |v| json!({ "i": { "chatSessionId": v.chat_session } }),
+                MEMBERS,
+            ),
+        ),
+        (
+            "Subscription.chatEvents",
+            example(
+                "subscription($i: ID!) { chatEvents(chatSessionId: $i) { cursor } }",
+                |v| json!({ "i": v.chat_session }),
+                [Code("BAD_REQUEST"); 3],
+            ),
+        ),
+        (
+            "Subscription.chatSessionChanged",
+            example(
+                "subscription { chatSessionChanged { id } }",
+                nothing,
+                [Code("BAD_REQUEST"); 3],
+            ),
+        ),
     ])
 }
 

@@ -1,4 +1,5 @@
 -- Chat sessions. What is said in them is in documents. direct_key: the ids of the two users of a direct chat.
+-- people_rev: grows whenever somebody loses the right to read.
 CREATE TABLE chat_sessions (
     id BLOB NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
@@ -9,6 +10,7 @@ CREATE TABLE chat_sessions (
     is_closed BOOLEAN NOT NULL,
     direct_key BLOB CONSTRAINT chat_sessions_direct_key_key UNIQUE,
     participant_count INTEGER NOT NULL,
+    people_rev INTEGER NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT,
     last_activity_at BIGINT NOT NULL

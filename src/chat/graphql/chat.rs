@@ -210,6 +210,20 @@ struct MarkChatSessionReadPayload {
     chat_session: ChatSession,
 }
 
+/// The input of `setTyping`.
+#[derive(InputObject)]
+struct SetTypingInput {
+    /// A session in which the viewer takes part.
+    chat_session_id: ID,
+}
+
+/// The result of `setTyping`.
+#[derive(SimpleObject)]
+struct SetTypingPayload {
+    /// Always true.
+    success: bool,
+}
+
 /// Changes of chats.
 #[derive(Default)]
 pub struct ChatMutation;
@@ -265,6 +279,18 @@ impl ChatMutation {
         let id = input::id("id", &input.id)?;
         let chat = talk::delete(ctx.app(), &ctx.act(ctx.signed_in()?), id).await?;
         Ok(Some(DeleteChatPayload { chat }))
+    }
+
+    /// Tells the others that the viewer is about to say something. They are told every 3 seconds at most.
+    #[graphql(directive = auth::apply(Access::Participant))]
+    async fn set_typing(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Where.")] input: SetTypingInput,
+    ) -> Result<Option<SetTypingPayload>> {
+        let id = input::id("chatSessionId", &input.chat_session_id)?;
+        talk::announce_typing(ctx.app(), &ctx.signed_in()?, id).await?;
+        Ok(Some(SetTypingPayload { success: true }))
     }
 
     /// Notes how far the viewer has read.

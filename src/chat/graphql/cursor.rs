@@ -11,7 +11,6 @@ pub fn encode(session: ChatSessionId, rev: Rev) -> String {
     connection::encode(Cursors::ChatEvents, &(rev.0, session))
 }
 
-#[expect(dead_code, reason = "the subscription follows")]
 /// The change after which a subscription goes on. None for a cursor that is none, or is another session's.
 pub fn decode(session: ChatSessionId, cursor: &str) -> Option<Rev> {
     let (rev, of): (i64, ChatSessionId) = connection::decode(Cursors::ChatEvents, cursor)?;

@@ -2,11 +2,13 @@
 
 mod chat;
 mod cursor;
+mod events;
 mod people;
 mod session;
 
 pub use self::{
     chat::{ChatConnection, ChatMutation, ChatQuery},
+    events::{ChatEvent, ChatSubscription},
     people::PeopleMutation,
     session::{ChatParticipantConnection, SessionMutation, SessionQuery},
 };

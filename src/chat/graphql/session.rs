@@ -1,5 +1,7 @@
 //! The type `ChatSession`, and operations on whole sessions.
 
+use std::{collections::HashSet, sync::Arc};
+
 use async_graphql::{
     Context, Guard, ID, InputObject, MaybeUndefined, Object, SimpleObject,
     connection::{ConnectionNameType, Edge, EdgeNameType},
@@ -15,6 +17,7 @@ use crate::{
         store::{
             self, InvitationOfActor, ParticipantList, ParticipationOfActor, SessionFilter,
             SessionList,
+            presence::OnlineIn,
             sessions::{self, NewSession, SessionChanges},
             talk::{HeadOfSession, NewestChat, PageOfChats},
         },
@@ -24,7 +27,7 @@ use crate::{
     context::{ContextExt, Listed, owned_by},
     direct::Direct,
     error::{Error, Result},
-    ids::ChatSessionId,
+    ids::{ChatSessionId, UserId},
     input::{self, Violations},
 };
 
@@ -151,6 +154,12 @@ impl ChatSession {
         self.participant_count
     }
 
+    /// How many participants have a live subscription, on any server; null while that is not known.
+    async fn online_count(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
+        let online = online_in(ctx, self.id).await?;
+        Ok(online.map(|online| i32::try_from(online.len()).unwrap_or(i32::MAX)))
+    }
+
     /// Who takes part, in the order in which they joined.
     #[graphql(directive = auth::apply(Access::Participant), guard = "ParticipantOf(self.id)")]
     async fn participants(
@@ -162,8 +171,14 @@ impl ChatSession {
         #[graphql(desc = "Returns items before this cursor.")] before: Option<String>,
     ) -> Listed<ChatParticipantConnection> {
         let page = PageArgs::new(first, after, last, before);
-        let edge = |cursor, (user, joined_at)| {
-            Edge::with_additional_fields(cursor, Direct(user), Joining { joined_at })
+        let session = self.id;
+        let edge = |cursor, (user, joined_at): (User, Timestamp)| {
+            let joining = Joining {
+                session,
+                user: user.id,
+                joined_at,
+            };
+            Edge::with_additional_fields(cursor, Direct(user), joining)
         };
         ctx.list_with(ParticipantList(self.id), page, edge).await
     }
@@ -209,10 +224,35 @@ pub type ChatParticipantConnection =
     Connection<User, ChatParticipantConnectionName, ChatParticipantEdgeName, Joining>;
 
 /// The fields of an edge to a participant.
-#[derive(SimpleObject)]
 pub struct Joining {
-    /// When the user joined.
+    session: ChatSessionId,
+    user: UserId,
     joined_at: Timestamp,
+}
+
+#[Object]
+impl Joining {
+    /// When the user joined.
+    async fn joined_at(&self) -> Timestamp {
+        self.joined_at
+    }
+
+    /// Whether the user has a live subscription, on any server; null while that is not known.
+    async fn is_online(&self, ctx: &Context<'_>) -> Result<Option<bool>> {
+        let online = online_in(ctx, self.session).await?;
+        Ok(online.map(|online| online.contains(&self.user)))
+    }
+}
+
+/// Who is online in a session, if that is known.
+async fn online_in(
+    ctx: &Context<'_>,
+    session: ChatSessionId,
+) -> Result<Option<Arc<HashSet<UserId>>>> {
+    match ctx.load::<OnlineIn>(session).await {
+        Err(Error::Unavailable { .. }) => Ok(None),
+        online => online,
+    }
 }
 
 /// Names the type, which has users as nodes but is not `UserConnection`.

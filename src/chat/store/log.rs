@@ -6,6 +6,8 @@
 //! written first and then [settled](Log::settle): its change is brought into the chat's entry. Whoever writes the next
 //! entry or delivers the change settles it before, so that it does not matter where a server dies.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -312,7 +314,7 @@ impl Log {
         found.into_iter().map(chats).collect()
     }
 
-    /// The first `limit` entries of each session after a number. Each entry is settled.
+    /// The first `limit` changes of each session after a number, each with its chat as it is now.
     ///
     /// # Errors
     /// `UNAVAILABLE`.
@@ -320,18 +322,37 @@ impl Log {
         &self,
         cursors: &[(ChatSessionId, Rev)],
         limit: u32,
-    ) -> Result<Vec<Vec<Entry>>> {
+    ) -> Result<Vec<Vec<(Rev, Chat)>>> {
         let ranges = cursors
             .iter()
             .map(|(session, rev)| Range::of(BY_REV, limit).equal(*session).above(rev.0));
         let found = self.0.find_each(ranges.collect()).await?;
+        let mut edited = HashMap::new();
         for entry in found.iter().flatten() {
-            let is_open = |changed: &Changed| changed.change.is_some();
-            if matches!(&entry.what, What::Changed(changed) if is_open(changed)) {
+            let What::Changed(changed) = &entry.what else {
+                continue;
+            };
+            if changed.change.is_some() {
                 self.settle(entry).await?;
             }
+            edited.insert(changed.of.clone(), None);
         }
-        Ok(found)
+        if !edited.is_empty() {
+            let ids: Vec<_> = edited.keys().cloned().collect();
+            for target in self.0.get_many(&ids).await? {
+                edited.insert(target._id.clone(), target.added()?);
+            }
+        }
+        let change = |entry: Entry| {
+            let chat = match entry.added() {
+                Ok(None) => Ok(edited.get(entry.chat()).cloned().flatten()),
+                added => added,
+            };
+            // A session that is being deleted has lost some already.
+            Some(chat.transpose()?.map(|chat| (entry.rev(), chat)))
+        };
+        let changes = |entries: Vec<Entry>| entries.into_iter().filter_map(change).collect();
+        found.into_iter().map(changes).collect()
     }
 
     /// Deletes some entries of a deleted session, and returns how many.
@@ -352,17 +373,4 @@ fn newest_entry(session: ChatSessionId) -> Range {
 /// The newest chat of a session.
 pub fn newest_chat(session: ChatSessionId) -> Range {
     Range::of(BY_SEQ, 1).equal(session).at_least(1).backwards()
-}
-
-/// The chats that entries add or change, each once, at the place of its last change.
-pub fn last_of_each(entries: &[Entry]) -> Vec<(Rev, ChatId)> {
-    let mut seen = std::collections::HashSet::new();
-    let mut last: Vec<_> = entries
-        .iter()
-        .rev()
-        .filter(|entry| seen.insert(entry.chat()))
-        .filter_map(|entry| Some((entry.rev(), ChatId::parse(entry.chat()).ok()?)))
-        .collect();
-    last.reverse();
-    last
 }

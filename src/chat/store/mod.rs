@@ -4,6 +4,7 @@
 pub mod log;
 mod page;
 pub mod people;
+pub mod presence;
 pub mod sessions;
 pub mod talk;
 mod touch;
@@ -54,8 +55,23 @@ pub fn spoken_in(session: ChatSessionId) -> Topic<ChatSessionId> {
     Topic::of("chat-spoken-in", session)
 }
 
-/// Announces sessions in which something was said: each at most once a second.
-pub const ACTIVITY: Topic<ChatSessionId> = Topic::only("chat-activity");
+/// Announces that something was said in a session, at most once a second.
+#[must_use]
+pub fn active(session: ChatSessionId) -> Topic<ChatSessionId> {
+    Topic::of("chat-session-active", session)
+}
+
+/// Announces who is about to say something in a session.
+#[must_use]
+pub fn typing_in(session: ChatSessionId) -> Topic<UserId> {
+    Topic::of("chat-typing-in", session)
+}
+
+/// Announces that somebody has come online in a session, or is about to go.
+#[must_use]
+pub fn presence_in(session: ChatSessionId) -> Topic<UserId> {
+    Topic::of("chat-presence-in", session)
+}
 
 /// Announces sessions that concern a user anew: as a participant, as an invitee, or not any more.
 #[must_use]
@@ -236,6 +252,21 @@ pub fn standing_in(conn: &mut Conn, actor: &SignedIn, id: ChatSessionId) -> Resu
         actor: *actor,
         participation,
     })
+}
+
+/// The session with this id, whoever asks.
+///
+/// # Errors
+/// `NOT_FOUND`.
+pub async fn find(app: &App, id: ChatSessionId) -> Result<ChatSession> {
+    app.db
+        .read(move |conn| {
+            Ok(on!(conn, |c| chat_sessions::table
+                .find(id)
+                .select(ChatSession::as_select())
+                .first(c))?)
+        })
+        .await
 }
 
 /// As [`standing_in`], in a transaction of its own.

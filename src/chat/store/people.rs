@@ -1,9 +1,11 @@
 //! Who takes part in chat sessions: joining, leaving, invitations and removals. The number of participants changes with
 //! their rows, under the lock of the session.
 
+use std::collections::HashSet;
+
 use diesel::{prelude::*, sql_types::Binary};
 
-use super::{Standing, changed, changed_for, people_changed, standing_in};
+use super::{Standing, changed_for, people_changed, standing_in};
 use crate::{
     access::{Act, SignedIn},
     app::App,
@@ -183,7 +185,6 @@ fn tell(app: &App, session: ChatSessionId, users: &[UserId]) {
         app.bus.publish(&people_changed(session), *user);
         app.bus.publish(&changed_for(*user), session);
     }
-    app.bus.publish(&changed(session), session);
 }
 
 /// Locks an account against its deletion until the transaction ends: rows of participants name users without a foreign
@@ -225,9 +226,13 @@ pub(super) fn insert(
 
 /// Adds `change` to the number of participants.
 fn count(conn: &mut Conn, session: ChatSessionId, change: i32) -> Result<()> {
-    use chat_sessions::{participant_count, table};
+    use chat_sessions::{participant_count, people_rev, table};
+    let counted = (
+        participant_count.eq(participant_count + change),
+        people_rev.eq(people_rev + i32::from(change < 0)),
+    );
     on!(conn, |c| diesel::update(table.find(session))
-        .set(participant_count.eq(participant_count + change))
+        .set(counted)
         .execute(c))?;
     Ok(())
 }
@@ -318,16 +323,51 @@ pub(super) fn some_of(conn: &mut Conn, session: ChatSessionId) -> Result<Vec<Use
         .load(c))?)
 }
 
-/// How many sessions `user` takes part in.
+/// Those of `users` who take part in `session`.
 ///
 /// # Errors
 /// Those of the database.
-pub fn count_of(conn: &mut Conn, user: UserId) -> Result<i64> {
-    use chat_participants::{table, user_id};
-    Ok(on!(conn, |c| table
-        .filter(user_id.eq(user))
-        .count()
-        .get_result(c))?)
+pub async fn among(
+    app: &App,
+    session: ChatSessionId,
+    users: Vec<UserId>,
+) -> Result<HashSet<UserId>> {
+    use chat_participants::{session_id, table, user_id};
+    let mut there = HashSet::new();
+    for users in users.chunks(500) {
+        let users = users.to_vec();
+        let found = app.db.read(move |conn| {
+            let found: Vec<UserId> = on!(conn, |c| table
+                .filter(session_id.eq(session))
+                .filter(lists::among(user_id, users.iter().copied()))
+                .select(user_id)
+                .load(c))?;
+            Ok(found)
+        });
+        there.extend(found.await?);
+    }
+    Ok(there)
+}
+
+/// The most sessions that a subscription for badges watches.
+const WATCHED: i64 = 1_000;
+
+/// The sessions that `user` takes part in, the latest ones of them.
+///
+/// # Errors
+/// Those of the database.
+pub async fn sessions_of(app: &App, user: UserId) -> Result<Vec<ChatSession>> {
+    app.db
+        .read(move |conn| {
+            Ok(on!(conn, |c| chat_participants::table
+                .inner_join(chat_sessions::table)
+                .filter(chat_participants::user_id.eq(user))
+                .order(chat_sessions::last_activity_at.desc())
+                .limit(WATCHED)
+                .select(ChatSession::as_select())
+                .load(c))?)
+        })
+        .await
 }
 
 /// Ends some participations of a deleted account together with their counts, and returns the sessions: none when none
@@ -337,7 +377,7 @@ pub fn count_of(conn: &mut Conn, user: UserId) -> Result<i64> {
 /// Those of the database.
 pub fn end_some(conn: &mut Conn, user: UserId) -> Result<Vec<ChatSessionId>> {
     use chat_participants::{session_id, table, user_id};
-    use chat_sessions::participant_count;
+    use chat_sessions::{participant_count, people_rev};
     let joined: Vec<ChatSessionId> = on!(conn, |c| table
         .filter(user_id.eq(user))
         .select(session_id)
@@ -347,7 +387,10 @@ pub fn end_some(conn: &mut Conn, user: UserId) -> Result<Vec<ChatSessionId>> {
     // The sessions first, as everywhere: writers that lock in the same order cannot deadlock.
     on!(conn, |c| diesel::update(chat_sessions::table)
         .filter(lists::among(chat_sessions::id, joined.iter().copied()))
-        .set(participant_count.eq(participant_count - 1))
+        .set((
+            participant_count.eq(participant_count - 1),
+            people_rev.eq(people_rev + 1),
+        ))
         .execute(c))?;
     let own = table.filter(user_id.eq(user).and(session_id.eq_any(&joined)));
     on!(conn, |c| diesel::delete(own).execute(c))?;

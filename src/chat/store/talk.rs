@@ -8,7 +8,7 @@ use std::{
 use super::{
     ParticipationOfActor, Standing,
     log::{self, BY_SEQ, Change, Head, Log},
-    people, standing, writer,
+    people, standing, typing_in, writer,
 };
 use crate::{
     access::{Act, Actor, SignedIn},
@@ -98,6 +98,28 @@ async fn with_standing(app: &App, actor: &SignedIn, id: ChatId) -> Result<(Chat,
     let standing = standing(app, actor, chat.session).await?.reader();
     // Nobody learns of a chat that they may not read.
     Ok((chat, standing.map_err(|_| Error::NotFound)?))
+}
+
+/// How often a user is announced as typing in a session.
+const TYPING: Duration = Duration::from_secs(3);
+
+/// Tells the others that `actor` is about to say something.
+///
+/// # Errors
+/// `NOT_FOUND`; `FORBIDDEN` for callers who do not take part; `CONFLICT` for a closed session.
+pub async fn announce_typing(app: &App, actor: &SignedIn, session: ChatSessionId) -> Result<()> {
+    standing(app, actor, session)
+        .await?
+        .participant()?
+        .open("chatSessionId")?;
+    let claim = format!("typing:{session}:{}", actor.id);
+    match app.cache.claim(&claim, TYPING).await {
+        Ok(true) => app.bus.publish(&typing_in(session), actor.id),
+        // Nobody misses it while Redis is away.
+        Ok(false) | Err(Error::Unavailable { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }
 
 /// Notes that `actor` has read everything up to `seq`. Going back changes nothing.

@@ -6,7 +6,7 @@ use std::{any::TypeId, collections::HashMap, mem, sync::Arc, time::Duration};
 use diesel::prelude::*;
 use parking_lot::Mutex;
 
-use super::{ACTIVITY, people};
+use super::{active, people};
 use crate::{
     app::App,
     clock::Timestamp,
@@ -62,7 +62,7 @@ async fn run(app: App, touches: Arc<Touches>) {
             tracing::warn!(%error, "the latest activity of chat sessions could not be noted");
         }
         for session in sessions {
-            app.bus.publish(&ACTIVITY, session);
+            app.bus.publish(&active(session), session);
         }
         tokio::time::sleep(BETWEEN).await;
     }

@@ -1,6 +1,6 @@
 //! What is said: sending, editing, deleting, reading it, and its numbers.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use madang::{
@@ -8,73 +8,20 @@ use madang::{
     chat::{
         Content, Rev,
         store::{
-            log::{Change, Entry, Log},
+            log::{BY_REV, Change, Entry, Log},
             talk,
         },
     },
+    documents::{Collection, Range},
     ids::{ChatId, ChatSessionId},
 };
 use serde_json::{Value, json};
 
+use super::{delete, edit, say, send, yard};
 use crate::{
     ports::two_servers,
-    support::{Answer, Client, TestApp},
+    support::{Client, TestApp},
 };
-
-const WHOLE: &str = "chat { id seq content isDeleted updatedAt idempotencyKey author { name } viewerCanEdit viewerCanDelete }";
-
-async fn send(client: &Client, session: &str, content: &str, key: Option<&str>) -> Answer {
-    let input = json!({ "chatSessionId": session, "content": content, "idempotencyKey": key });
-    client.mutate("sendChat", input, WHOLE).await
-}
-
-async fn say(client: &Client, session: &str, content: &str) -> String {
-    send(client, session, content, None)
-        .await
-        .text("sendChat.chat.id")
-}
-
-async fn edit(client: &Client, chat: &str, content: &str) -> Answer {
-    let input = json!({ "id": chat, "content": content });
-    client.mutate("updateChat", input, WHOLE).await
-}
-
-async fn delete(client: &Client, chat: &str) -> Answer {
-    client
-        .mutate("deleteChat", json!({ "id": chat }), WHOLE)
-        .await
-}
-
-/// Ann's session, in which Ben takes part too; an admin and Eve, who do not.
-struct Yard {
-    app: Arc<TestApp>,
-    ann: Client,
-    ben: Client,
-    eve: Client,
-    admin: Client,
-    session: String,
-}
-
-async fn yard() -> Yard {
-    let app = TestApp::start().await;
-    let (admin, (ann, ben), eve) = (
-        app.admin().await,
-        app.two_users().await,
-        app.user("eve").await,
-    );
-    let session = ann
-        .chat_session(json!({ "isVisible": false, "inviteIds": [ben.id] }))
-        .await;
-    ben.join(&session).await;
-    Yard {
-        app,
-        ann,
-        ben,
-        eve,
-        admin,
-        session,
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_said_is_numbered_and_read_by_those_who_take_part() {
@@ -205,6 +152,13 @@ async fn an_edit_keeps_the_place_and_a_deletion_keeps_nothing_else() {
     let entries = log.after(&[(session, Rev(0))], 100).await.unwrap();
     assert_eq!(entries[0].len(), 5);
     assert!(!format!("{entries:?}").contains("secret"));
+    let all = Range::of(BY_REV, 100).equal(session);
+    let kept: Collection<Entry> = yard.app.app.documents.collection().await.unwrap();
+    let kept = format!("{:?}", kept.find(all).await.unwrap());
+    assert!(
+        kept.contains("Changed") && !kept.contains("secret"),
+        "{kept}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -505,7 +459,7 @@ async fn follow(app: App, session: ChatSessionId, until: Rev) -> Vec<Rev> {
             return seen;
         }
         let entries = log.after(&[(session, last)], 7).await.unwrap();
-        seen.extend(entries[0].iter().map(Entry::rev));
+        seen.extend(entries[0].iter().map(|(rev, _)| *rev));
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
     panic!("only {} of {until:?}", seen.len());
@@ -560,15 +514,13 @@ async fn writers_on_two_servers_leave_no_gap_and_followers_miss_nothing() {
         assert_eq!(seen, expected);
     }
     let log = Log::open(&one).await.unwrap();
-    let entries = log.after(&[(session, Rev(0))], 1_000).await.unwrap();
-    let chats: Vec<_> = entries[0]
-        .iter()
-        .filter_map(|entry| entry.added().unwrap())
-        .collect();
+    let changes = log.after(&[(session, Rev(0))], 1_000).await.unwrap();
+    let chats = changes[0].iter().filter(|(rev, chat)| *rev == chat.born);
+    let chats: Vec<_> = chats.map(|(_, chat)| chat).collect();
     let seqs: Vec<_> = chats.iter().map(|chat| chat.seq).collect();
     assert_eq!(seqs, (1..=CHATS).collect::<Vec<_>>());
     let mut contents = BTreeMap::new();
-    for chat in &chats {
+    for chat in chats {
         let text = if chat.is_deleted { "" } else { "edited" };
         assert!(chat.content.ends_with(text) && (!chat.is_deleted || chat.content.is_empty()));
         *contents.entry(chat.is_deleted).or_insert(0) += 1;

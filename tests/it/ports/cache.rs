@@ -43,6 +43,42 @@ async fn a_value_is_there_until_it_expires_or_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_member_of_a_set_leaves_it_in_its_own_time() {
+    let (app, one, other) = two().await;
+    let names = |range: std::ops::Range<usize>| -> Vec<_> {
+        range.map(|n| format!("회원 {n:04}")).collect()
+    };
+    let present = async |cache: &Cache| {
+        let mut members = cache.members("set").await.unwrap();
+        members.sort();
+        members
+    };
+    assert!(present(&one).await.is_empty());
+    one.enrol("set", &names(0..2_500), MINUTE).await.unwrap();
+    other
+        .enrol("set", &names(2_500..2_510), HOUR)
+        .await
+        .unwrap();
+    other.enrol("other", &names(0..1), HOUR).await.unwrap();
+    one.enrol("set", &[], HOUR).await.unwrap();
+
+    assert_eq!(present(&other).await, names(0..2_510));
+    app.advance(50);
+    other.enrol("set", &names(0..3), MINUTE).await.unwrap();
+    one.enrol("set", &names(2_509..2_510), Duration::from_secs(1))
+        .await
+        .unwrap();
+    app.advance(10);
+    let expected = [names(0..3), names(2_500..2_509)].concat();
+    assert_eq!(present(&one).await, expected);
+    app.advance(50);
+    assert_eq!(present(&one).await, names(2_500..2_509));
+    app.advance(3_600);
+
+    assert!(present(&other).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_many_that_take_a_token_at_once_one_gets_it() {
     let (_app, one, other) = two().await;
     for _ in 0..20 {

@@ -127,6 +127,11 @@ impl SharedRedis {
                 cursor = found[1]
                 for _, key in ipairs(found[2]) do
                     local left = redis.call('PTTL', key)
+                    if redis.call('TYPE', key).ok == 'zset' then
+                        for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+                            redis.call('ZINCRBY', key, -ARGV[2], member)
+                        end
+                    end
                     if left >= 0 and left <= tonumber(ARGV[2]) then
                         redis.call('DEL', key)
                     elseif left > 0 then

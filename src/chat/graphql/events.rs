@@ -1,0 +1,314 @@
+//! Live chat in the schema.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Interface, Object, Subscription};
+use futures_util::{Stream, StreamExt, future::join_all};
+
+use super::cursor;
+use crate::{
+    access::{Access, Caller, auth},
+    accounts::{User, store::users::UserById},
+    chat::{
+        Chat, ChatSession,
+        events::{Event, What},
+        live::{self, Wish},
+    },
+    context::ContextExt,
+    direct::Direct,
+    error::{Error, Result},
+    ids::{ChatSessionId, UserId},
+    input,
+};
+
+/// Something that happened in a chat session. There may be more types in the future: ignore those that you don't know.
+#[derive(Interface)]
+#[graphql(field(
+    name = "cursor",
+    ty = "String",
+    desc = "Hand the last one back as `after` to go on from here. Events that save nothing repeat the latest one."
+))]
+pub enum ChatEvent {
+    ChatAdded(ChatAdded),
+    ChatUpdated(ChatUpdated),
+    ChatDeleted(ChatDeleted),
+    ChatReady(ChatReady),
+    ChatSessionUpdated(ChatSessionUpdated),
+    ParticipantsChanged(ParticipantsChanged),
+    PresenceChanged(PresenceChanged),
+    ChatTyping(ChatTyping),
+}
+
+impl ChatEvent {
+    fn of(session: ChatSessionId, event: Event) -> Self {
+        let cursor = cursor::encode(session, event.rev);
+        match event.what {
+            What::Added(chat) => Self::ChatAdded(ChatAdded { cursor, chat }),
+            What::Updated(chat) => Self::ChatUpdated(ChatUpdated { cursor, chat }),
+            What::Deleted(chat) => Self::ChatDeleted(ChatDeleted { cursor, chat }),
+            What::Ready { session, online } => Self::ChatReady(ChatReady {
+                cursor,
+                session,
+                online,
+            }),
+            What::SessionUpdated(session) => {
+                Self::ChatSessionUpdated(ChatSessionUpdated { cursor, session })
+            }
+            What::Participants {
+                joined,
+                left,
+                count,
+            } => Self::ParticipantsChanged(ParticipantsChanged {
+                cursor,
+                joined,
+                left,
+                count,
+            }),
+            What::Presence { came, went, online } => Self::PresenceChanged(PresenceChanged {
+                cursor,
+                came,
+                went,
+                online,
+            }),
+            What::Typing(user) => Self::ChatTyping(ChatTyping { cursor, user }),
+        }
+    }
+}
+
+/// Somebody said something.
+pub struct ChatAdded {
+    cursor: String,
+    chat: Chat,
+}
+
+#[Object]
+impl ChatAdded {
+    /// Where to go on.
+    pub async fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// The new chat.
+    async fn chat(&self) -> Direct<Chat> {
+        Direct(self.chat.clone())
+    }
+}
+
+/// A chat was edited.
+pub struct ChatUpdated {
+    cursor: String,
+    chat: Chat,
+}
+
+#[Object]
+impl ChatUpdated {
+    /// Where to go on.
+    pub async fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// The chat as it is now.
+    async fn chat(&self) -> Direct<Chat> {
+        Direct(self.chat.clone())
+    }
+}
+
+/// A chat was deleted.
+pub struct ChatDeleted {
+    cursor: String,
+    chat: Chat,
+}
+
+#[Object]
+impl ChatDeleted {
+    /// Where to go on.
+    pub async fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// The chat, which is empty.
+    async fn chat(&self) -> Direct<Chat> {
+        Direct(self.chat.clone())
+    }
+}
+
+/// Everything before was delivered: what follows is live.
+pub struct ChatReady {
+    cursor: String,
+    session: Arc<ChatSession>,
+    online: Option<i32>,
+}
+
+#[Object]
+impl ChatReady {
+    /// Where to go on.
+    pub async fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// The session as it is now.
+    async fn chat_session(&self) -> Direct<ChatSession> {
+        Direct(ChatSession::clone(&self.session))
+    }
+
+    /// How many participants have a live subscription, on any server; null while that is not known.
+    async fn online_count(&self) -> Option<i32> {
+        self.online
+    }
+}
+
+/// The session itself was edited or closed.
+pub struct ChatSessionUpdated {
+    cursor: String,
+    session: Arc<ChatSession>,
+}
+
+#[Object]
+impl ChatSessionUpdated {
+    /// Where to go on.
+    pub async fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// The session as it is now.
+    async fn chat_session(&self) -> Direct<ChatSession> {
+        Direct(ChatSession::clone(&self.session))
+    }
+}
+
+/// Users have joined or left: at most one event a second.
+pub struct ParticipantsChanged {
+    cursor: String,
+    joined: Vec<UserId>,
+    left: Vec<UserId>,
+    count: i32,
+}
+
+#[Object]
+impl ParticipantsChanged {
+    /// Where to go on.
+    pub async fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// Who has joined; at most 50 of them.
+    async fn joined(&self, ctx: &Context<'_>) -> Result<Vec<Direct<User>>> {
+        users(ctx, &self.joined).await
+    }
+
+    /// Who has left or was removed; at most 50 of them.
+    async fn left(&self, ctx: &Context<'_>) -> Result<Vec<Direct<User>>> {
+        users(ctx, &self.left).await
+    }
+
+    /// How many users take part.
+    async fn participant_count(&self) -> i32 {
+        self.count
+    }
+}
+
+/// Participants have come online or gone offline: at most one event a second.
+pub struct PresenceChanged {
+    cursor: String,
+    came: Vec<UserId>,
+    went: Vec<UserId>,
+    online: i32,
+}
+
+#[Object]
+impl PresenceChanged {
+    /// Where to go on.
+    pub async fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// Who has come online; at most 50 of them.
+    async fn came_online(&self, ctx: &Context<'_>) -> Result<Vec<Direct<User>>> {
+        users(ctx, &self.came).await
+    }
+
+    /// Who has been offline for 10 seconds; at most 50 of them.
+    async fn went_offline(&self, ctx: &Context<'_>) -> Result<Vec<Direct<User>>> {
+        users(ctx, &self.went).await
+    }
+
+    /// How many participants have a live subscription, on any server.
+    async fn online_count(&self) -> i32 {
+        self.online
+    }
+}
+
+/// Somebody else is about to say something: at most one event per user in 3 seconds.
+pub struct ChatTyping {
+    cursor: String,
+    user: UserId,
+}
+
+#[Object]
+impl ChatTyping {
+    /// Where to go on.
+    pub async fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// Who.
+    async fn user(&self, ctx: &Context<'_>) -> Result<Direct<User>> {
+        let user = ctx.load::<UserById>(self.user).await?;
+        user.map(Direct).ok_or(Error::NotFound)
+    }
+}
+
+/// These users, without those whose accounts are deleted.
+async fn users(ctx: &Context<'_>, ids: &[UserId]) -> Result<Vec<Direct<User>>> {
+    let users = join_all(ids.iter().map(|id| ctx.load::<UserById>(*id))).await;
+    let users = users.into_iter().filter_map(Result::transpose);
+    users.map(|user| user.map(Direct)).collect()
+}
+
+/// What happens in chat sessions.
+#[derive(Default)]
+pub struct ChatSubscription;
+
+#[Subscription]
+impl ChatSubscription {
+    /// What happens in a chat session: first every chat that has changed after the cursor, each once and as it is now;
+    /// then `ChatReady`; then what happens live, without a hole and without a repetition. Without a cursor, it begins
+    /// with `ChatReady`. A cursor that cannot be honoured (damaged, of another session, or more than 10 000 changes ago)
+    /// ends it with RESYNC_REQUIRED: reload the chats and subscribe again with their `eventCursor`.
+    #[graphql(directive = auth::apply(Access::Participant))]
+    async fn chat_events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "A session in which the viewer takes part; admins may follow all.")]
+        chat_session_id: ID,
+        #[graphql(desc = "The cursor of the last event, or the eventCursor of a page of chats.")]
+        after: Option<String>,
+        #[graphql(desc = "Whether to tell who comes online and goes offline.", default)]
+        presence: bool,
+    ) -> Result<impl Stream<Item = Result<ChatEvent>> + use<>> {
+        let session = input::id("chatSessionId", &chat_session_id)?;
+        let after = after.map(|after| cursor::decode(session, &after).ok_or(Error::ResyncRequired));
+        let wish = Wish {
+            session,
+            after: after.transpose()?,
+            presence,
+        };
+        let caller = Arc::clone(ctx.data_unchecked::<Arc<Caller>>());
+        let events = live::subscribe(ctx.app().clone(), caller, wish).await?;
+        Ok(events.filter_map(move |delivery| {
+            let event = delivery.map(live::Delivery::into_event).transpose();
+            std::future::ready(event.map(|event| event.map(|event| ChatEvent::of(session, event))))
+        }))
+    }
+
+    /// The viewer's chat sessions whenever one has something new: a chat, an invitation, a change, or that the viewer
+    /// takes part no more. For each session at most once a second.
+    #[graphql(directive = auth::apply(Access::SignedIn))]
+    async fn chat_session_changed(
+        &self,
+        ctx: &Context<'_>,
+    ) -> Result<impl Stream<Item = Result<ChatSession>> + use<>> {
+        let caller = Arc::clone(ctx.data_unchecked::<Arc<Caller>>());
+        live::badges(ctx.app().clone(), caller).await
+    }
+}

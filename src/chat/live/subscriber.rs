@@ -1,0 +1,305 @@
+//! One subscription to a session: it replays what its subscriber has missed, says that it is ready, and goes on live.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use futures_util::{Stream, stream};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+use super::{
+    reader,
+    room::Seat,
+    shared::{Room, Signal},
+};
+use crate::{
+    access::{Actor, Caller, SignedIn, rights_changed_of},
+    app::App,
+    bus::Listener,
+    chat::{
+        Rev,
+        events::{Event, What},
+        store::{self, log::Log},
+    },
+    error::{Error, Result},
+    ids::{ChatId, ChatSessionId, UserId},
+};
+
+/// A cursor that is more changes ago than this cannot be honoured.
+pub const REPLAYED: i64 = 10_000;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    pub session: ChatSessionId,
+    /// The number of the last change that the subscriber knows. Without one, it goes on from now.
+    pub after: Option<Rev>,
+    /// Whether it wants to know who is online.
+    pub presence: bool,
+}
+
+/// A subscription.
+struct Subscriber {
+    app: App,
+    caller: Arc<Caller>,
+    session: ChatSessionId,
+    user: UserId,
+    takes_part: bool,
+    is_watcher: bool,
+    room: Arc<Room>,
+    feed: Receiver<Arc<Signal>>,
+    /// Announces when the subscriber's role may have changed. Of those who read as admins only.
+    rights: Option<Listener<UserId>>,
+    _seat: Seat,
+    phase: Phase,
+    /// The number of the last change that was delivered.
+    last: Rev,
+    /// Up to which cursor the subscriber knew all chats at first.
+    known: Rev,
+    /// Chats that were delivered in a later state: their changes up to these are not delivered again.
+    ahead: HashMap<ChatId, Rev>,
+    ready: VecDeque<Event>,
+}
+
+/// What a subscription is about to do.
+enum Phase {
+    /// Replay up to this number.
+    Replay(Rev),
+    /// Say that it is ready.
+    Ready,
+    Live,
+}
+
+/// An event of a subscription.
+pub enum Delivery {
+    /// For this subscriber alone.
+    Own(Event),
+    /// One that all subscribers get.
+    Shared(Arc<Signal>),
+}
+
+impl Delivery {
+    /// The event.
+    #[must_use]
+    pub fn into_event(self) -> Option<Event> {
+        match self {
+            Self::Own(event) => Some(event),
+            Self::Shared(signal) => match &*signal {
+                Signal::Event(event) => Some(event.clone()),
+                Signal::Check(_) | Signal::Over => None,
+            },
+        }
+    }
+}
+
+/// Follows a session. The stream ends with an error when the right ends.
+///
+/// # Errors
+/// `NOT_FOUND`; `FORBIDDEN` for callers who neither take part nor are admins; `RESYNC_REQUIRED` for a cursor that cannot
+/// be honoured; `UNAVAILABLE`.
+pub async fn subscribe(
+    app: App,
+    caller: Arc<Caller>,
+    wish: Wish,
+) -> Result<impl Stream<Item = Result<Delivery>> + use<>> {
+    let actor = caller.actor();
+    let actor = *actor.signed_in().ok_or(Error::Unauthenticated)?;
+    // First without a room, so that callers without the right open none.
+    let takes_part = check(&app, &actor, wish.session).await?;
+    let room = Room::enter(&app, wish.session).await?;
+    if let Some(after) = wish.after {
+        honour(&app, wish.session, after).await?;
+        // Or its events would have older cursors than the one that the subscriber has already.
+        if after > room.follow().1 {
+            room.reach(after).await?;
+        }
+    }
+    let rights = if takes_part {
+        None
+    } else {
+        Some(app.bus.listen(&[rights_changed_of(actor.id)]).await?)
+    };
+    let seat = room
+        .sit(takes_part.then_some(actor.id), wish.presence)
+        .await;
+    let (feed, now) = room.follow();
+    // Again now that it follows, so that no end of the right is missed.
+    check(&app, &actor, wish.session).await?;
+    let last = wish.after.unwrap_or(now);
+    let subscriber = Subscriber {
+        app,
+        caller,
+        session: wish.session,
+        user: actor.id,
+        takes_part,
+        is_watcher: wish.presence,
+        room,
+        feed,
+        rights,
+        _seat: seat,
+        phase: Phase::Replay(now),
+        last,
+        known: last,
+        ahead: HashMap::new(),
+        ready: VecDeque::new(),
+    };
+    Ok(stream::unfold(Some(subscriber), |subscriber| async {
+        let mut subscriber = subscriber?;
+        match subscriber.next().await {
+            Ok(delivery) => Some((Ok(delivery), Some(subscriber))),
+            Err(error) => Some((Err(error), None)),
+        }
+    }))
+}
+
+/// Whether the actor takes part.
+async fn check(app: &App, actor: &SignedIn, session: ChatSessionId) -> Result<bool> {
+    let standing = store::standing(app, actor, session).await?.reader()?;
+    Ok(standing.participation().is_some())
+}
+
+/// Checks that a subscription can go on after this number.
+async fn honour(app: &App, session: ChatSessionId, after: Rev) -> Result<()> {
+    let heads = Log::open(app).await?.heads(&[session]).await?;
+    let head = heads.first().copied().unwrap_or_default().rev;
+    if after > head || head.0 - after.0 > REPLAYED {
+        Err(Error::ResyncRequired)
+    } else {
+        Ok(())
+    }
+}
+
+impl Subscriber {
+    async fn next(&mut self) -> Result<Delivery> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Delivery::Own(event));
+            }
+            match self.phase {
+                Phase::Replay(until) if self.last >= until => self.phase = Phase::Ready,
+                Phase::Replay(until) => self.replay(until).await?,
+                Phase::Ready => {
+                    self.phase = Phase::Live;
+                    return self.say_ready().await;
+                }
+                Phase::Live => {
+                    if let Some(delivery) = self.live().await? {
+                        return Ok(delivery);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the next changes up to `until` from the store.
+    async fn replay(&mut self, until: Rev) -> Result<()> {
+        let changes = reader::read(&self.app, self.session, self.last).await?;
+        if changes.is_empty() {
+            // Only of a session that is being deleted.
+            return Err(Error::NotFound);
+        }
+        for (rev, chat) in changes {
+            if rev > until {
+                break;
+            }
+            self.last = rev;
+            if self.ahead.get(&chat.id).is_some_and(|ahead| *ahead >= rev) {
+                continue;
+            }
+            if chat.latest > rev {
+                self.ahead.insert(chat.id, chat.latest);
+            }
+            let is_new = chat.born > self.known;
+            self.ready.push_back(Event::of_change(rev, chat, is_new));
+        }
+        Ok(())
+    }
+
+    async fn say_ready(&self) -> Result<Delivery> {
+        let session = Arc::new(self.room.session().await?);
+        let online = self.room.online(self.takes_part.then_some(self.user)).await;
+        Ok(Delivery::Own(Event {
+            rev: self.last,
+            what: What::Ready { session, online },
+        }))
+    }
+
+    /// The next signal, if it is for this subscriber.
+    async fn live(&mut self) -> Result<Option<Delivery>> {
+        let rights = async {
+            match &mut self.rights {
+                Some(rights) => drop(rights.next().await),
+                None => std::future::pending().await,
+            }
+        };
+        let signal = tokio::select! {
+            biased;
+            () = rights => {
+                self.check_again().await?;
+                return Ok(None);
+            }
+            signal = self.feed.recv() => signal,
+        };
+        match signal {
+            Ok(signal) => {
+                let is_mine = match &*signal {
+                    Signal::Event(event) => self.is_for_me(event),
+                    Signal::Check(lost) => {
+                        if lost.contains(&self.user) {
+                            self.check_again().await?;
+                        }
+                        false
+                    }
+                    Signal::Over => return Err(Error::NotFound),
+                };
+                Ok(is_mine.then_some(Delivery::Shared(signal)))
+            }
+            Err(RecvError::Lagged(_)) => {
+                // It was too slow: what it missed is read from the store.
+                let (feed, now) = self.room.follow();
+                self.feed = feed;
+                self.known = self.last;
+                self.phase = Phase::Replay(now);
+                Ok(None)
+            }
+            Err(RecvError::Closed) => Err(Error::ResyncRequired),
+        }
+    }
+
+    fn is_for_me(&mut self, event: &Event) -> bool {
+        let Some(chat) = event.chat() else {
+            return match &event.what {
+                What::Typing(user) => *user != self.user,
+                What::Presence { .. } => self.is_watcher,
+                _ => true,
+            };
+        };
+        if event.rev <= self.last {
+            return false;
+        }
+        self.last = event.rev;
+        if self.ahead.is_empty() && chat.latest == event.rev {
+            return true;
+        }
+        let ahead = self.ahead.get(&chat.id).copied();
+        if ahead.is_some_and(|ahead| ahead >= event.rev) {
+            return false;
+        }
+        if chat.latest > event.rev {
+            self.ahead.insert(chat.id, chat.latest);
+        } else {
+            self.ahead.remove(&chat.id);
+        }
+        true
+    }
+
+    /// Reads the right again.
+    async fn check_again(&self) -> Result<()> {
+        let actor = self.caller.actor();
+        let actor = actor.signed_in().ok_or(Error::Unauthenticated)?;
+        let present = self.app.rights.of(actor.session).await?;
+        self.caller.become_actor(Actor::SignedIn(present));
+        check(&self.app, &present, self.session).await.map(drop)
+    }
+}
