@@ -233,8 +233,8 @@ impl PresenceChanged {
     }
 
     /// How many participants have a live subscription, on any server.
-    async fn online_count(&self) -> i32 {
-        self.online
+    async fn online_count(&self) -> Option<i32> {
+        Some(self.online)
     }
 }
 
