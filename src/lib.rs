@@ -17,6 +17,7 @@ pub mod posts;
 pub mod access;
 pub mod app;
 pub mod context;
+pub mod fanout;
 pub mod list;
 pub mod loader;
 pub mod memory;

@@ -35,6 +35,7 @@ use crate::{
     app::App,
     budget::Budget,
     bus::Listener,
+    chat,
     clock::Clock,
     config::{Config, Fault},
     error::Result,
@@ -83,7 +84,7 @@ impl Server {
             ready: ready_check(app.clone()),
             shutdown: shutdown.clone(),
         };
-        let engine = Engine::new(schema, app.clone(), accounts);
+        let engine = Engine::new(schema, app.clone(), accounts, chat::graphql::SHAREABLE);
         let routes = http::routes(net.clone(), engine).merge(pages::routes(pages));
         let router = net::layered(routes, &net.origins);
         Ok(Self {

@@ -33,7 +33,9 @@ const FLOORS: [&[&str]; 10] = [
     &["db", "documents", "blobs", "cache", "bus", "queue"],
     &["access"],
     &["app"],
-    &["loader", "memory", "list", "watch", "work", "context"],
+    &[
+        "loader", "memory", "list", "watch", "work", "context", "fanout",
+    ],
     &["*"],
     &["*::store", "*::live", "*::jobs"],
     &["*::graphql"],

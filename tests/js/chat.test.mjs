@@ -21,6 +21,18 @@ const EVENTS = `subscription ($session: ID!, $after: String, $presence: Boolean!
 }
 fragment Line on Chat { seq content isDeleted author { name } viewerCanEdit }`;
 
+// Nothing of this depends on who follows, so that it is executed once for all.
+const SHARED = `subscription ($session: ID!, $after: String) {
+  chatEvents(chatSessionId: $session, after: $after) {
+    __typename cursor
+    ... on ChatAdded { chat { id seq content author { name } } }
+    ... on ChatUpdated { chat { id content } }
+    ... on ChatDeleted { chat { id isDeleted } }
+    ... on ChatReady { chatSession { name lastSeq } }
+    ... on ChatTyping { user { name } }
+  }
+}`;
+
 let ann, ben;
 
 before(async () => {
@@ -60,8 +72,8 @@ const clientOf = (user) =>
   });
 
 /** Follows a session; `next` answers the payload's event, or throws its errors. */
-function follow(client, session, variables = {}) {
-  const events = client.iterate({ query: EVENTS, variables: { session, ...variables } });
+function follow(client, session, variables = {}, query = EVENTS) {
+  const events = client.iterate({ query, variables: { session, ...variables } });
   const next = async () => {
     const { value, done } = await within(events.next(), 'an event');
     if (done) return 'the end';
@@ -177,6 +189,54 @@ describe('a chat session', () => {
     assert.equal((await raw.next()).payload.data.chatEvents.__typename, 'ChatReady');
     await madang.run('mutation { logout { success } }', {}, { token });
     assert.equal((await raw.ended()).code, 4401);
+  });
+
+  test('tells the same to all who select the same, from wherever they begin', async () => {
+    const session = await newSession();
+    for (let n = 1; n <= 3; n++) await say(ann, session, `before ${n}`);
+    const [one, two] = [clientOf(ann), clientOf(ben)];
+    const followers = [
+      follow(one, session, { after: null }, SHARED),
+      follow(two, session, {}, SHARED),
+      follow(two, session, {}, EVENTS),
+    ];
+    const ready = await Promise.all(followers.map(({ next }) => next()));
+    assert.deepEqual(ready.map((event) => event.__typename), Array(3).fill('ChatReady'));
+    assert.deepEqual(ready[0].chatSession, { name: 'Yard', lastSeq: 3 });
+    const late = follow(two, session, { after: ready[0].cursor }, SHARED);
+    assert.deepEqual(await late.next(), ready[0]);
+
+    const chat = await say(ann, session, 'live "quoted" 마당');
+    await call(ann, 'setTyping', { chatSessionId: session }, 'success');
+    await call(ann, 'updateChat', { id: chat, content: 'edited' }, 'chat { id }');
+    await call(ann, 'deleteChat', { id: chat }, 'chat { id }');
+
+    const seen = async ({ next }, count) => {
+      const events = [];
+      while (events.length < count) events.push(await next());
+      return events;
+    };
+    const ofBen = await seen(followers[1], 4);
+    assert.deepEqual(ofBen[0].chat, { id: chat, seq: 4, content: 'live "quoted" 마당', author: { name: ann.name } });
+    assert.deepEqual(
+      ofBen.map((event) => event.__typename),
+      ['ChatAdded', 'ChatTyping', 'ChatUpdated', 'ChatDeleted'],
+    );
+    assert.deepEqual(await seen(late, 4), ofBen);
+    // One's own typing is left out.
+    assert.deepEqual(await seen(followers[0], 3), ofBen.filter(({ __typename }) => __typename !== 'ChatTyping'));
+    const whole = await seen(followers[2], 4);
+    assert.deepEqual(whole.map((event) => event.cursor), ofBen.map((event) => event.cursor));
+    const again = follow(one, session, { after: ready[0].cursor }, SHARED);
+    assert.deepEqual([(await again.next()).__typename, (await again.next()).__typename], ['ChatDeleted', 'ChatReady']);
+
+    await call(ann, 'removeChatParticipants', { id: session, userIds: [ben.user.id] }, 'chatSession { id }');
+    for (const follower of [followers[1], late, followers[2]]) {
+      await assert.rejects(follower.next(), (error) => {
+        return error.extensions.code === 'FORBIDDEN' && error.path[0] === 'chatEvents';
+      });
+    }
+    await Promise.all([one.dispose(), two.dispose()]);
   });
 
   test('is not for who does not take part, nor for who is anonymous', async () => {

@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, Interface, Object, Subscription};
-use futures_util::{Stream, StreamExt, future::join_all};
+use bytes::Bytes;
+use futures_util::{
+    Stream, StreamExt,
+    future::join_all,
+    stream::{self, BoxStream},
+};
 
 use super::cursor;
 use crate::{
@@ -12,11 +17,12 @@ use crate::{
     chat::{
         Chat, ChatSession,
         events::{Event, What},
-        live::{self, Wish},
+        live::{self, Delivery, Wish},
     },
     context::ContextExt,
     direct::Direct,
     error::{Error, Result},
+    fanout::{Given, Offer, Piece, Shareable},
     ids::{ChatSessionId, UserId},
     input,
 };
@@ -258,6 +264,69 @@ impl ChatTyping {
     }
 }
 
+fn piece(delivery: Delivery) -> Piece {
+    let given = |event: Event| Piece::Own(Given(Arc::new(event)));
+    match delivery {
+        Delivery::Rendered(rendered) => Piece::Rendered(rendered),
+        Delivery::Own(event) => given(event),
+        // Only of subscriptions without a shape, of which there is none here.
+        Delivery::Shared(_) => Piece::Rendered(Bytes::new()),
+    }
+}
+
+/// What is the same for all who follow a session: neither what depends on the viewer nor what has a guard.
+pub const SHAREABLE: Shareable = Shareable {
+    field: "chatEvents",
+    cursor: "after",
+    fields: &[
+        ("ChatAdded", &["cursor", "chat"]),
+        ("ChatUpdated", &["cursor", "chat"]),
+        ("ChatDeleted", &["cursor", "chat"]),
+        ("ChatReady", &["cursor", "chatSession", "onlineCount"]),
+        ("ChatSessionUpdated", &["cursor", "chatSession"]),
+        (
+            "ParticipantsChanged",
+            &["cursor", "joined", "left", "participantCount"],
+        ),
+        (
+            "PresenceChanged",
+            &["cursor", "cameOnline", "wentOffline", "onlineCount"],
+        ),
+        ("ChatTyping", &["cursor", "user"]),
+        (
+            "Chat",
+            &[
+                "id",
+                "chatSession",
+                "seq",
+                "author",
+                "content",
+                "createdAt",
+                "updatedAt",
+                "isDeleted",
+            ],
+        ),
+        (
+            "ChatSession",
+            &[
+                "id",
+                "name",
+                "information",
+                "creator",
+                "isClosed",
+                "isDirect",
+                "createdAt",
+                "updatedAt",
+                "lastActivityAt",
+                "lastSeq",
+                "participantCount",
+                "onlineCount",
+            ],
+        ),
+        ("User", &["id", "name", "joinedAt", "updatedAt"]),
+    ],
+};
+
 /// These users, without those whose accounts are deleted.
 async fn users(ctx: &Context<'_>, ids: &[UserId]) -> Result<Vec<Direct<User>>> {
     let users = join_all(ids.iter().map(|id| ctx.load::<UserById>(*id))).await;
@@ -285,8 +354,14 @@ impl ChatSubscription {
         after: Option<String>,
         #[graphql(desc = "Whether to tell who comes online and goes offline.", default)]
         presence: bool,
-    ) -> Result<impl Stream<Item = Result<ChatEvent>> + use<>> {
+    ) -> Result<BoxStream<'static, Result<ChatEvent>>> {
         let session = input::id("chatSessionId", &chat_session_id)?;
+        let convert = move |event: Event| ChatEvent::of(session, event);
+        if let Some(Given(event)) = ctx.data_opt::<Given>() {
+            let event = event.downcast_ref::<Event>().cloned();
+            let event = event.ok_or_else(|| Error::internal("an event of another kind"));
+            return Ok(stream::once(std::future::ready(event.map(convert))).boxed());
+        }
         let after = after.map(|after| cursor::decode(session, &after).ok_or(Error::ResyncRequired));
         let wish = Wish {
             session,
@@ -294,11 +369,18 @@ impl ChatSubscription {
             presence,
         };
         let caller = Arc::clone(ctx.data_unchecked::<Arc<Caller>>());
-        let events = live::subscribe(ctx.app().clone(), caller, wish).await?;
-        Ok(events.filter_map(move |delivery| {
-            let event = delivery.map(live::Delivery::into_event).transpose();
-            std::future::ready(event.map(|event| event.map(|event| ChatEvent::of(session, event))))
-        }))
+        let offer = ctx.data_opt::<Arc<Offer>>();
+        let shape = offer.map(|offer| offer.shape.clone());
+        // Boxed: every event of any subscription would copy it.
+        let deliveries = Box::pin(live::subscribe(ctx.app().clone(), caller, wish, shape)).await?;
+        if let Some(offer) = offer {
+            offer.accept(deliveries.map(|delivery| delivery.map(piece)).boxed());
+            return Ok(stream::empty().boxed());
+        }
+        let events = deliveries.filter_map(|delivery| {
+            std::future::ready(delivery.map(Delivery::into_event).transpose())
+        });
+        Ok(events.map(move |event| event.map(convert)).boxed())
     }
 
     /// The viewer's chat sessions whenever one has something new: a chat, an invitation, a change, or that the viewer

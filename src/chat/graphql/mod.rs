@@ -8,7 +8,7 @@ mod session;
 
 pub use self::{
     chat::{ChatConnection, ChatMutation, ChatQuery},
-    events::{ChatEvent, ChatSubscription},
+    events::{ChatEvent, ChatSubscription, SHAREABLE},
     people::PeopleMutation,
     session::{ChatParticipantConnection, SessionMutation, SessionQuery},
 };

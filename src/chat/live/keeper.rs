@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use super::{
     reader,
-    shared::{self, Shared, Signal},
+    shared::{self, Fed, Shared, Signal},
 };
 use crate::{
     bus::{Heard, Listener, Topic},
     chat::{
-        ChatSession, Rev,
+        ChatSession,
         events::{Event, NAMED, What},
         store::{self, people, presence},
     },
@@ -127,7 +127,7 @@ impl Keeper {
             return;
         };
         if news.topic == self.topics.spoken {
-            let seen = self.shared.rev.borrow().0.unsigned_abs();
+            let seen = self.shared.feed.rev().0.unsigned_abs();
             self.todo.read |= news.number == 0 || news.number > seen;
         } else if news.topic == self.topics.changed {
             self.todo.session = true;
@@ -222,12 +222,12 @@ impl Keeper {
     /// Feeds what has changed since the last time.
     async fn read(&mut self) -> Result<(), Error> {
         loop {
-            let last = *self.shared.rev.borrow();
+            let last = self.shared.feed.rev();
             let changes = reader::read(&self.shared.app, self.shared.session, last).await?;
             let is_all = changes.len() < reader::LIMIT as usize;
             for (rev, chat) in changes {
                 let is_new = chat.born == rev;
-                self.feed_at(rev, Signal::Event(Event::of_change(rev, chat, is_new)));
+                self.feed(Signal::Event(Event::of_change(rev, chat, is_new)));
             }
             if is_all {
                 return Ok(());
@@ -236,20 +236,15 @@ impl Keeper {
     }
 
     fn tell(&self, what: What) {
-        let rev = *self.shared.rev.borrow();
+        let rev = self.shared.feed.rev();
         self.feed(Signal::Event(Event { rev, what }));
     }
 
     fn feed(&self, signal: Signal) {
-        let _one_at_a_time = self.shared.feeding.lock();
-        // Fails when nobody is there.
-        let _ = self.shared.feed.send(Arc::new(signal));
-    }
-
-    fn feed_at(&self, rev: Rev, signal: Signal) {
-        let _one_at_a_time = self.shared.feeding.lock();
-        let _ = self.shared.feed.send(Arc::new(signal));
-        self.shared.rev.send_replace(rev);
+        self.shared.feed.feed(Fed {
+            signal: Arc::new(signal),
+            rendered: None,
+        });
     }
 
     async fn tell_people(&mut self) {

@@ -5,6 +5,7 @@ mod badges;
 mod keeper;
 mod reader;
 mod room;
+mod shaped;
 mod shared;
 mod subscriber;
 

@@ -4,11 +4,12 @@
 use std::{any::TypeId, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, broadcast};
 
 use super::{
     keeper::Keeper,
-    shared::{Here, Room, Rooms, Shared, Signal, forget},
+    shaped,
+    shared::{Fed, Feed, Here, Room, Rooms, Shared, forget},
 };
 use crate::{
     app::App,
@@ -17,11 +18,10 @@ use crate::{
         store::{self, log::Log, presence},
     },
     error::{Error, Result},
+    fanout::Shape,
     ids::{ChatSessionId, UserId},
 };
 
-/// How many events a subscriber may be behind before it has to read what it missed from the store.
-const BACKLOG: usize = 256;
 /// How long a subscription waits for the room to come as far as its cursor.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
@@ -62,9 +62,8 @@ impl Room {
         let shared = Arc::new(Shared {
             app: app.clone(),
             session,
-            feed: broadcast::Sender::new(BACKLOG),
-            rev: watch::Sender::new(head.rev),
-            feeding: Mutex::default(),
+            feed: Feed::new(head.rev),
+            shapes: Mutex::default(),
             here: Mutex::new(Here::default()),
             wake: Notify::new(),
         });
@@ -76,10 +75,18 @@ impl Room {
         Ok(Arc::new(Self(shared)))
     }
 
-    /// The feed from now on, and the number up to which a subscriber has to read the store.
-    pub fn follow(&self) -> (broadcast::Receiver<Arc<Signal>>, Rev) {
-        let _nothing_is_fed = self.0.feeding.lock();
-        (self.0.feed.subscribe(), *self.0.rev.borrow())
+    /// What is fed from now on, and the number up to which a subscriber has to read the store: to those of one shape with
+    /// the response to each event.
+    pub fn follow(&self, shape: Option<&Shape>) -> (broadcast::Receiver<Fed>, Rev) {
+        match shape {
+            None => self.0.feed.follow(),
+            Some(shape) => shaped::follow(&self.0, shape),
+        }
+    }
+
+    /// How far the room has come.
+    pub fn rev(&self) -> Rev {
+        self.0.feed.rev()
     }
 
     /// Waits until the feed has come as far as `rev`.
@@ -87,7 +94,7 @@ impl Room {
     /// # Errors
     /// `UNAVAILABLE` when it takes too long.
     pub async fn reach(&self, rev: Rev) -> Result<()> {
-        let mut seen = self.0.rev.subscribe();
+        let mut seen = self.0.feed.progress();
         self.0.wake.notify_one();
         let reached = seen.wait_for(|seen| *seen >= rev);
         match tokio::time::timeout(CATCH_UP, reached).await {

@@ -6,12 +6,14 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast, watch};
 
 use crate::{
     app::App,
     chat::{Rev, events::Event},
+    fanout::Shape,
     ids::{ChatSessionId, UserId},
 };
 
@@ -25,6 +27,71 @@ pub enum Signal {
     Over,
 }
 
+/// A signal, and the response to it where all subscribers of a feed get the same.
+#[derive(Clone, Debug)]
+pub struct Fed {
+    pub signal: Arc<Signal>,
+    pub rendered: Option<Bytes>,
+}
+
+/// Signals for many subscribers, in order.
+pub struct Feed {
+    sender: broadcast::Sender<Fed>,
+    /// How far it has come.
+    rev: watch::Sender<Rev>,
+    /// Held while something is fed, so that who subscribes knows what the feed brings.
+    feeding: Mutex<()>,
+}
+
+impl Feed {
+    /// A feed that has come as far as `rev`.
+    pub fn new(rev: Rev) -> Self {
+        Self {
+            sender: broadcast::Sender::new(BACKLOG),
+            rev: watch::Sender::new(rev),
+            feeding: Mutex::default(),
+        }
+    }
+
+    /// How far it has come.
+    pub fn rev(&self) -> Rev {
+        *self.rev.borrow()
+    }
+
+    /// Tells when it comes further.
+    pub fn progress(&self) -> watch::Receiver<Rev> {
+        self.rev.subscribe()
+    }
+
+    /// What is fed from now on, and the number up to which a subscriber has to read the store.
+    pub fn follow(&self) -> (broadcast::Receiver<Fed>, Rev) {
+        let _nothing_is_fed = self.feeding.lock();
+        (self.sender.subscribe(), self.rev())
+    }
+
+    /// Feeds a signal. That of a change takes the feed as far as the change.
+    pub fn feed(&self, fed: Fed) {
+        let rev = match &*fed.signal {
+            Signal::Event(event) if event.chat().is_some() => Some(event.rev),
+            _ => None,
+        };
+        let _one_at_a_time = self.feeding.lock();
+        // Fails when nobody is there.
+        let _ = self.sender.send(fed);
+        if let Some(rev) = rev {
+            self.rev.send_replace(rev);
+        }
+    }
+
+    /// Whether somebody follows it.
+    pub fn is_followed(&self) -> bool {
+        self.sender.receiver_count() > 0
+    }
+}
+
+/// How many events a subscriber may be behind before it has to read what it missed from the store.
+const BACKLOG: usize = 256;
+
 /// A session that somebody follows here. Dropping the last one ends it.
 pub struct Room(pub(super) Arc<Shared>);
 
@@ -32,11 +99,9 @@ pub struct Room(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     pub app: App,
     pub session: ChatSessionId,
-    pub feed: broadcast::Sender<Arc<Signal>>,
-    /// How far the feed has come.
-    pub rev: watch::Sender<Rev>,
-    /// Held while something is fed, so that who subscribes knows what the feed brings.
-    pub feeding: Mutex<()>,
+    pub feed: Feed,
+    /// The feeds of those who want the same bytes.
+    pub shapes: Mutex<HashMap<Shape, Arc<Feed>>>,
     pub here: Mutex<Here>,
     /// Wakes the keeper.
     pub wake: Notify,

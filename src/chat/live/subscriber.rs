@@ -5,13 +5,14 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use futures_util::{Stream, stream};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::{
     reader,
     room::Seat,
-    shared::{Room, Signal},
+    shared::{Fed, Room, Signal},
 };
 use crate::{
     access::{Actor, Caller, SignedIn, rights_changed_of},
@@ -23,6 +24,7 @@ use crate::{
         store::{self, log::Log},
     },
     error::{Error, Result},
+    fanout::Shape,
     ids::{ChatId, ChatSessionId, UserId},
 };
 
@@ -48,7 +50,8 @@ struct Subscriber {
     takes_part: bool,
     is_watcher: bool,
     room: Arc<Room>,
-    feed: Receiver<Arc<Signal>>,
+    feed: Receiver<Fed>,
+    shape: Option<Shape>,
     /// Announces when the subscriber's role may have changed. Of those who read as admins only.
     rights: Option<Listener<UserId>>,
     _seat: Seat,
@@ -77,10 +80,12 @@ pub enum Delivery {
     Own(Event),
     /// One that all subscribers get.
     Shared(Arc<Signal>),
+    /// The same, as a response.
+    Rendered(Bytes),
 }
 
 impl Delivery {
-    /// The event.
+    /// The event, unless it is a response already.
     #[must_use]
     pub fn into_event(self) -> Option<Event> {
         match self {
@@ -89,11 +94,12 @@ impl Delivery {
                 Signal::Event(event) => Some(event.clone()),
                 Signal::Check(_) | Signal::Over => None,
             },
+            Self::Rendered(_) => None,
         }
     }
 }
 
-/// Follows a session. The stream ends with an error when the right ends.
+/// Follows a session. With a shape, live events come as responses. The stream ends with an error when the right ends.
 ///
 /// # Errors
 /// `NOT_FOUND`; `FORBIDDEN` for callers who neither take part nor are admins; `RESYNC_REQUIRED` for a cursor that cannot
@@ -102,6 +108,7 @@ pub async fn subscribe(
     app: App,
     caller: Arc<Caller>,
     wish: Wish,
+    shape: Option<Shape>,
 ) -> Result<impl Stream<Item = Result<Delivery>> + use<>> {
     let actor = caller.actor();
     let actor = *actor.signed_in().ok_or(Error::Unauthenticated)?;
@@ -111,7 +118,7 @@ pub async fn subscribe(
     if let Some(after) = wish.after {
         honour(&app, wish.session, after).await?;
         // Or its events would have older cursors than the one that the subscriber has already.
-        if after > room.follow().1 {
+        if after > room.rev() {
             room.reach(after).await?;
         }
     }
@@ -123,7 +130,7 @@ pub async fn subscribe(
     let seat = room
         .sit(takes_part.then_some(actor.id), wish.presence)
         .await;
-    let (feed, now) = room.follow();
+    let (feed, now) = room.follow(shape.as_ref());
     // Again now that it follows, so that no end of the right is missed.
     check(&app, &actor, wish.session).await?;
     let last = wish.after.unwrap_or(now);
@@ -136,6 +143,7 @@ pub async fn subscribe(
         is_watcher: wish.presence,
         room,
         feed,
+        shape,
         rights,
         _seat: seat,
         phase: Phase::Replay(now),
@@ -242,7 +250,7 @@ impl Subscriber {
             signal = self.feed.recv() => signal,
         };
         match signal {
-            Ok(signal) => {
+            Ok(Fed { signal, rendered }) => {
                 let is_mine = match &*signal {
                     Signal::Event(event) => self.is_for_me(event),
                     Signal::Check(lost) => {
@@ -253,11 +261,14 @@ impl Subscriber {
                     }
                     Signal::Over => return Err(Error::NotFound),
                 };
-                Ok(is_mine.then_some(Delivery::Shared(signal)))
+                Ok(is_mine.then_some(match rendered {
+                    Some(rendered) => Delivery::Rendered(rendered),
+                    None => Delivery::Shared(signal),
+                }))
             }
             Err(RecvError::Lagged(_)) => {
                 // It was too slow: what it missed is read from the store.
-                let (feed, now) = self.room.follow();
+                let (feed, now) = self.room.follow(self.shape.as_ref());
                 self.feed = feed;
                 self.known = self.last;
                 self.phase = Phase::Replay(now);

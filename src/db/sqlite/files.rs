@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use diesel::{Connection, connection::SimpleConnection, sqlite::SqliteConnection};
@@ -90,6 +91,19 @@ pub(crate) fn connect(
     let path = path.to_str().ok_or("the path is not UTF-8")?;
     let mut conn = SqliteConnection::establish(path)?;
     conn.batch_execute("PRAGMA busy_timeout = 5000;")?;
-    conn.batch_execute(pragmas)?;
+    let began = Instant::now();
+    // The change of the journal's mode does not wait by itself.
+    while let Err(error) = conn.batch_execute(pragmas) {
+        let is_locked = error.to_string().contains("database is locked");
+        if !is_locked || began.elapsed() > PATIENCE {
+            return Err(error.into());
+        }
+        std::thread::sleep(PAUSE);
+    }
     Ok(conn)
 }
+
+/// How long another program that starts may keep the database locked.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(5);

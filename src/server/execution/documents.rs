@@ -30,6 +30,7 @@ use crate::{
     config::Limits,
     direct::Guarded,
     error::{Error, Rule, short},
+    fanout::Shareable,
 };
 
 /// The approximate size of each of the two caches, in bytes.
@@ -63,6 +64,8 @@ pub(super) struct Operation {
     pub root_fields: Vec<String>,
     pub costs: Vec<Cost>,
     pub guarded: Arc<Guarded>,
+    /// Whether its events are the same for all viewers.
+    pub is_shared: bool,
     selections: usize,
 }
 
@@ -70,6 +73,7 @@ pub(super) struct Operation {
 pub(super) struct Documents {
     limits: Limits,
     introspection: bool,
+    shareable: Option<Shareable>,
     ids: AtomicU64,
     /// By their full text, so that no hash collision can confuse two of them.
     read: Cache<Arc<str>, Arc<Document>>,
@@ -78,10 +82,11 @@ pub(super) struct Documents {
 }
 
 impl Documents {
-    pub(super) fn new(limits: Limits, introspection: bool) -> Self {
+    pub(super) fn new(limits: Limits, introspection: bool, shareable: Option<Shareable>) -> Self {
         Self {
             limits,
             introspection,
+            shareable,
             ids: AtomicU64::new(0),
             read: Cache::builder()
                 .max_capacity(CACHED)
@@ -198,6 +203,7 @@ impl Documents {
             &document.executable,
             &entry.definition,
             &truths,
+            self.shareable.as_ref(),
         )?);
         let introspects = |field: &String| matches!(field.as_str(), "__schema" | "__type");
         if !self.introspection && operation.root_fields.iter().any(introspects) {
@@ -283,6 +289,7 @@ fn normalise(
     document: &ExecutableDocument,
     original: &Positioned<OperationDefinition>,
     truths: &HashSet<&str>,
+    shareable: Option<&Shareable>,
 ) -> Result<Operation, Error> {
     let node = &original.node;
     let mut collector = Collector::new(registry, document, Conditions::Given(truths));
@@ -309,8 +316,31 @@ fn normalise(
             .collect(),
         costs: cost::of(&fields, false),
         guarded: Arc::new(guarded),
+        is_shared: node.ty == OperationType::Subscription
+            && shareable.is_some_and(|shareable| is_shared(shareable, &fields)),
         selections: count(&definition.selection_set.node),
         definition: original.position_node(definition),
+    })
+}
+
+/// Whether a subscription to `root` selects only what is the same for all viewers.
+fn is_shared(shareable: &Shareable, root: &[Collected<'_>]) -> bool {
+    fn are_shared(shareable: &Shareable, parent: &str, fields: &[Collected<'_>]) -> bool {
+        fields.iter().all(|field| {
+            shareable.has(parent, &field.field.node.name.node) && below(shareable, &field.below)
+        })
+    }
+    fn below(shareable: &Shareable, below: &Below<'_>) -> bool {
+        match below {
+            Below::Leaf => true,
+            Below::Object(ty, fields) => are_shared(shareable, ty, fields),
+            Below::Abstract(alternatives) => alternatives
+                .iter()
+                .all(|(ty, fields)| are_shared(shareable, ty, fields)),
+        }
+    }
+    root.iter().all(|field| {
+        field.field.node.name.node == shareable.field && below(shareable, &field.below)
     })
 }
 

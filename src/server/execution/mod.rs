@@ -8,6 +8,7 @@ mod collect;
 mod cost;
 mod documents;
 mod extension;
+mod fanout;
 mod guards;
 mod lexer;
 mod limits;
@@ -25,6 +26,7 @@ use async_graphql::{
     Executor, PathSegment, Request, Response, SchemaEnv, UploadValue, Variables,
     parser::types::{OperationType, Selection},
 };
+use bytes::Bytes;
 use futures_util::{
     FutureExt, StreamExt,
     future::BoxFuture,
@@ -46,6 +48,7 @@ use crate::{
     cpu::{Cpu, Share},
     direct::Answering,
     error::{Error, Result},
+    fanout::Shareable,
     loader::Loaders,
     memory::Memory,
 };
@@ -104,6 +107,7 @@ struct Shared {
     limits: Limits,
     rights: Arc<dyn Rights>,
     documents: Documents,
+    shareable: Option<Shareable>,
     /// The schema's types, once the executor has shown them.
     types: Arc<RwLock<Option<SchemaEnv>>>,
     cpu: Cpu,
@@ -113,7 +117,7 @@ struct Shared {
 
 impl<E: Executor> Engine<E> {
     /// An engine for a schema that carries the extension [`Execution`].
-    pub fn new(executor: E, app: App, rights: Arc<dyn Rights>) -> Self {
+    pub fn new(executor: E, app: App, rights: Arc<dyn Rights>, shareable: Shareable) -> Self {
         let (limits, cpu) = (app.config.limits.clone(), app.cpu.clone());
         let introspection = app.config.introspection.is_on();
         let memory = Arc::<Memory>::default();
@@ -128,6 +132,7 @@ impl<E: Executor> Engine<E> {
             introspection,
             rights,
             Box::new(equip),
+            Some(shareable),
         )
     }
 
@@ -138,9 +143,11 @@ impl<E: Executor> Engine<E> {
         introspection: bool,
         rights: Arc<dyn Rights>,
         equip: Box<dyn Fn(Request) -> Request + Send + Sync>,
+        shareable: Option<Shareable>,
     ) -> Self {
         let shared = Shared {
-            documents: Documents::new(limits.clone(), introspection),
+            documents: Documents::new(limits.clone(), introspection, shareable),
+            shareable,
             limits,
             rights,
             types: Arc::default(),
@@ -216,21 +223,25 @@ impl<E: Executor> Engine<E> {
 
     /// Runs a subscription. For a query or a mutation, the stream is its single response. If it cannot start, the
     /// stream is a single response with errors.
-    pub fn stream(&self, prepared: Prepared, caller: Arc<Caller>) -> BoxStream<'static, Response> {
+    pub fn stream(&self, prepared: Prepared, caller: Arc<Caller>) -> BoxStream<'static, Event> {
         if prepared.kind != OperationType::Subscription {
             let engine = self.clone();
-            return stream::once(async move { engine.execute(prepared, caller).await }).boxed();
+            return once(async move { engine.execute(prepared, caller).await });
         }
         if let Some(refusal) = self.unsubscribable(&prepared, &caller) {
-            return stream::once(std::future::ready(refusal)).boxed();
+            return once(std::future::ready(refusal));
         }
-        let request = match self.request(prepared, &caller) {
-            Ok(request) => request,
-            Err(error) => {
-                let refusal = refusal(&[error], &caller.client);
-                return stream::once(std::future::ready(refusal)).boxed();
-            }
-        };
+        if prepared.operation.is_shared {
+            return self.share(prepared, caller);
+        }
+        match self.request(prepared, &caller) {
+            Ok(request) => self.follow(request, caller).map(Event::Response).boxed(),
+            Err(error) => once(std::future::ready(refusal(&[error], &caller.client))),
+        }
+    }
+
+    /// The responses of a subscription.
+    fn follow(&self, request: Request, caller: Arc<Caller>) -> BoxStream<'static, Response> {
         AssertUnwindSafe(self.executor.execute_stream(request, None))
             .catch_unwind()
             .map(move |answer| settle(answer, &caller.client))
@@ -273,6 +284,19 @@ impl<E: Executor> Engine<E> {
         let shown = types.read().clone();
         shown.ok_or_else(|| Error::internal("the schema was built without the extension Execution"))
     }
+}
+
+/// What a subscriber is sent.
+#[derive(Debug)]
+pub enum Event {
+    Response(Response),
+    /// A response as JSON, which other subscribers may get too.
+    Rendered(Bytes),
+}
+
+/// A stream of one response.
+fn once(response: impl Future<Output = Response> + Send + 'static) -> BoxStream<'static, Event> {
+    stream::once(response).map(Event::Response).boxed()
 }
 
 impl Shared {

@@ -20,7 +20,7 @@ use crate::{
     access::Client,
     budget::Account,
     server::{
-        execution::Engine,
+        execution::{self, Engine},
         net::{AnonymousSocket, Net},
     },
 };
@@ -180,10 +180,11 @@ impl<E: Executor> Connection<E> {
             Event::Happened(Happened::Started(id, started)) => self.started(id, started),
             Event::Happened(Happened::Event(id, event)) => {
                 match event {
-                    Some(response) => self.say(&Say::Next {
+                    Some(execution::Event::Response(response)) => self.say(&Say::Next {
                         id: &id,
                         payload: &response,
                     }),
+                    Some(execution::Event::Rendered(payload)) => self.say_rendered(&id, &payload),
                     None => self.complete(&id),
                 }
                 ControlFlow::Continue(())

@@ -10,7 +10,7 @@ use super::{
     close::Close,
     connection::{Connection, Phase},
     ending::{End, Step, close},
-    message::{Said, Say},
+    message::{self, Said, Say},
     operations::Started,
     rights::{self, Learned, Standing},
 };
@@ -196,6 +196,13 @@ impl<E: Executor> Connection<E> {
             id,
             payload: &refusal.errors,
         });
+    }
+
+    /// Sends a response that is JSON already.
+    pub(super) fn say_rendered(&mut self, id: &str, payload: &[u8]) {
+        let text = message::next(id, payload);
+        self.expected = (self.expected / 2).max(text.len());
+        self.outgoing.push_text(self.account.keep(text));
     }
 
     pub(super) fn say(&mut self, say: &Say) {

@@ -86,6 +86,19 @@ pub enum Say<'a> {
     },
 }
 
+/// The text of [`Say::Next`] for a payload that is JSON already.
+pub fn next(id: &str, payload: &[u8]) -> Vec<u8> {
+    let id = Value::from(id).to_string();
+    let mut text = Vec::with_capacity(NEXT.len() + id.len() + PAYLOAD.len() + payload.len() + 1);
+    for part in [NEXT, id.as_bytes(), PAYLOAD, payload, b"}"] {
+        text.extend_from_slice(part);
+    }
+    text
+}
+
+const NEXT: &[u8] = b"{\"type\":\"next\",\"id\":";
+const PAYLOAD: &[u8] = b",\"payload\":";
+
 impl Say<'_> {
     /// The message as text. `None` if it cannot be written as JSON, which is logged.
     pub fn text(&self) -> Option<Vec<u8>> {
@@ -128,6 +141,20 @@ mod tests {
             r#"{"type":"subscribe","id":"1","payload":{"query":"{ a }","variables":"x"}}"#,
         ] {
             assert!(Said::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_payload_that_is_json_already_becomes_the_same_message() {
+        let response = Response::new(7);
+        for id in ["1", "a \"quoted\" 마당"] {
+            let say = Say::Next {
+                id,
+                payload: &response,
+            };
+            let payload = serde_json::to_vec(&response).unwrap();
+
+            assert_eq!(Some(next(id, &payload)), say.text());
         }
     }
 

@@ -20,6 +20,7 @@ use futures_util::{
 use crate::{
     access::{Actor, Caller, SignedIn},
     error::Error,
+    server::execution,
 };
 
 /// The outcome of starting an operation.
@@ -29,7 +30,7 @@ pub enum Started {
     /// It was not executed.
     Refused(Vec<Error>),
     /// A subscription.
-    Events(BoxStream<'static, Response>),
+    Events(BoxStream<'static, execution::Event>),
     /// The socket's right has ended.
     Ended(Error),
 }
@@ -38,7 +39,7 @@ pub enum Started {
 pub const AT_ONCE: usize = 8;
 
 type Beginning = Abortable<BoxFuture<'static, (Arc<str>, Started)>>;
-type Events = Abortable<BoxStream<'static, (Arc<str>, Option<Response>)>>;
+type Events = Abortable<BoxStream<'static, (Arc<str>, Option<execution::Event>)>>;
 
 /// The operations of one socket.
 #[derive(Default)]
@@ -65,7 +66,7 @@ impl Drop for Running {
 pub enum Happened {
     Started(Arc<str>, Started),
     /// A subscription's event, or its end.
-    Event(Arc<str>, Option<Response>),
+    Event(Arc<str>, Option<execution::Event>),
 }
 
 impl Operations {
@@ -96,7 +97,7 @@ impl Operations {
     }
 
     /// Continues an operation as a stream of events.
-    pub fn follow(&mut self, id: Arc<str>, events: BoxStream<'static, Response>) {
+    pub fn follow(&mut self, id: Arc<str>, events: BoxStream<'static, execution::Event>) {
         let Some(running) = self.running.get_mut(&id) else {
             return;
         };
@@ -178,7 +179,8 @@ mod tests {
     }
 
     fn numbers() -> Started {
-        Started::Events(stream::iter((0..3).map(Response::new)).boxed())
+        let events = (0..3).map(|n| execution::Event::Response(Response::new(n)));
+        Started::Events(stream::iter(events).boxed())
     }
 
     /// Runs until nothing happens any more, and tells what did.
@@ -192,7 +194,7 @@ mod tests {
                 Happened::Started(id, Started::Events(events)) => operations.follow(id, events),
                 Happened::Started(id, _) => seen.push(format!("{id} answered")),
                 Happened::Event(id, event) => {
-                    seen.push(format!("{id} {:?}", event.map(|e| e.data)));
+                    seen.push(format!("{id} {event:?}"));
                 }
             }
         }

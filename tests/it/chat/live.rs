@@ -1,20 +1,27 @@
 //! What subscribers of a chat session get.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use futures_util::{Stream, StreamExt, stream::BoxStream};
+use futures_util::{FutureExt, Stream, StreamExt, stream::BoxStream};
 use madang::{
     app::App,
     chat::{
         Rev,
         events::{Event, What},
-        live::{self, Wish},
+        live::{self, Delivery, Wish},
         store::{
             log::{Change, Entry, Log},
             presence,
         },
     },
-    error::{Error, Result},
+    error::{Error, Language, Result},
+    fanout::{Given, Key, Shape},
     ids::{ChatId, ChatSessionId, UserId},
 };
 use serde_json::json;
@@ -36,7 +43,7 @@ async fn follow_on(
         after: after.map(Rev),
         presence,
     };
-    let deliveries = live::subscribe(app.clone(), client.caller().await, wish).await?;
+    let deliveries = live::subscribe(app.clone(), client.caller().await, wish, None).await?;
     let events = deliveries
         .filter_map(async |delivery| delivery.map(live::Delivery::into_event).transpose());
     Ok(events.boxed())
@@ -493,4 +500,66 @@ async fn two_servers_show_the_same() {
         expect(&mut here, &[&added]).await;
         expect(&mut there, &[&added]).await;
     }
+}
+
+/// A shape that counts how often an event is executed, and answers the event's number.
+fn counting(operation: usize, count: &Arc<AtomicUsize>) -> Shape {
+    let key = Key {
+        operation,
+        variables: String::new(),
+        is_admin: false,
+        language: Language::En,
+    };
+    let count = Arc::clone(count);
+    Shape::new(key, move |Given(event)| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let rev = event.downcast_ref::<Event>().unwrap().rev.0;
+        async move { rev.to_string().into() }.boxed()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_executed_once_for_all_who_want_it_in_the_same_shape() {
+    let yard = yard().await;
+    let counts = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
+    let session = ChatSessionId::parse(&yard.session).unwrap();
+    let mut followers = Vec::new();
+    for n in 0..40 {
+        let (client, shape) = if n % 2 == 0 {
+            (&yard.ann, counting(1, &counts[0]))
+        } else {
+            (&yard.ben, counting(2, &counts[1]))
+        };
+        let wish = Wish {
+            session,
+            after: Some(Rev(0)),
+            presence: false,
+        };
+        let caller = client.caller().await;
+        let followed = live::subscribe(yard.app.app.clone(), caller, wish, Some(shape));
+        let mut followed = followed.await.unwrap().boxed();
+        let ready = followed
+            .next()
+            .await
+            .unwrap()
+            .unwrap()
+            .into_event()
+            .unwrap();
+        assert!(matches!(ready.what, What::Ready { .. }));
+        followers.push(followed);
+    }
+
+    for n in 1..=10 {
+        say(&yard.ann, &yard.session, &n.to_string()).await;
+    }
+
+    for followed in &mut followers {
+        for n in 1..=10 {
+            match followed.next().await.unwrap().unwrap() {
+                Delivery::Rendered(bytes) => assert_eq!(bytes, n.to_string()),
+                other => panic!("{:?}", other.into_event()),
+            }
+        }
+    }
+    assert_eq!(counts.map(|count| count.load(Ordering::SeqCst)), [10, 10]);
 }

@@ -280,12 +280,12 @@ fn the_doctor_says_what_works_and_what_does_not() {
     );
     let (code, said, _) = run(volume.path(), &["migrate", "down"]);
     assert!(
-        code == 0 && said.ends_with("missing  0007_jobs\n"),
+        code == 0 && said.ends_with("missing  0008_chat\n"),
         "{said}"
     );
     let (code, said, _) = run(volume.path(), &["migrate", "status"]);
     assert!(
-        code == 0 && said.ends_with("applied  0006_cache_entries\nmissing  0007_jobs\n"),
+        code == 0 && said.ends_with("applied  0007_jobs\nmissing  0008_chat\n"),
         "{said}"
     );
 }

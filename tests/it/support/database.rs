@@ -199,6 +199,8 @@ pub async fn rows(app: &App) -> Vec<String> {
                     .iter()
                     // On SQLite, the search table has a rowid for it.
                     .filter(|column| table != "post_search" || *column != "number")
+                    // It is written a moment after what it tells of.
+                    .filter(|column| *column != "last_activity_at")
                     .map(|c| format!("coalesce(hex({c}), 'null')"))
                     .collect();
                 let (sqlite, mysql) = (columns.join(" || ' ' || "), columns.join(", ' ', "));

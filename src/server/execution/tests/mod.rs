@@ -122,6 +122,7 @@ impl<E: Executor> Bench<E> {
             self.introspection,
             Arc::clone(&self.rights) as Arc<dyn Rights>,
             Box::new(move |request| request.data(Arc::clone(&journal))),
+            None,
         )
     }
 

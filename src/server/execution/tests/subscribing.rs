@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use super::{Bench, raw, sent};
+use super::{super::Event, Bench, raw, sent};
 use crate::{
     access::{Actor, Caller},
     error::Language,
@@ -13,7 +13,14 @@ async fn events(query: &str) -> Vec<Value> {
     let engine = Bench::new().engine();
     let caller = Caller::new(super::client(Language::En), Actor::Anonymous);
     let prepared = engine.prepare(raw(query, json!({}))).await.expect(query);
-    engine.stream(prepared, caller).map(sent).collect().await
+    engine.stream(prepared, caller).map(answer).collect().await
+}
+
+fn answer(event: Event) -> Value {
+    match event {
+        Event::Response(response) => sent(response),
+        Event::Rendered(bytes) => serde_json::from_slice(&bytes).expect("JSON"),
+    }
 }
 
 #[tokio::test]
@@ -60,7 +67,7 @@ async fn a_caller_who_may_not_subscribe_learns_so_before_anything_runs() {
     let query = "subscription { mine: forUsers }";
     let prepared = engine.prepare(raw(query, json!({}))).await.expect(query);
 
-    let events: Vec<_> = engine.stream(prepared, caller).map(sent).collect().await;
+    let events: Vec<_> = engine.stream(prepared, caller).map(answer).collect().await;
 
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(events[0]["data"], Value::Null);

@@ -1,0 +1,170 @@
+//! Subscriptions whose events are executed once for all subscribers of their shape: see [`crate::fanout`].
+
+use std::sync::Arc;
+
+use async_graphql::{
+    Executor, PathSegment, Response, Value, Variables,
+    parser::types::{OperationDefinition, Selection},
+};
+use bytes::Bytes;
+use futures_util::{
+    FutureExt, StreamExt,
+    stream::{self, BoxStream},
+};
+
+use super::{Engine, Event, Prepared, answer::wire, once, refusal};
+use crate::{
+    access::Caller,
+    error::Error,
+    fanout::{Given, Key, Offer, Piece, Pieces, Shape},
+};
+
+/// How far a subscription has come.
+enum Phase {
+    /// What the resolver answers: nothing, unless it fails.
+    Starting(BoxStream<'static, Response>, Arc<Offer>),
+    Handed(Pieces, Shape),
+    Over,
+}
+
+impl<E: Executor> Engine<E> {
+    /// Runs a subscription with a shape.
+    pub(super) fn share(
+        &self,
+        prepared: Prepared,
+        caller: Arc<Caller>,
+    ) -> BoxStream<'static, Event> {
+        let shape = self.shape(&prepared, &caller);
+        let place = Place::of(&prepared.operation.definition.node);
+        let request = match self.request(prepared, &caller) {
+            Ok(request) => request,
+            Err(error) => return once(std::future::ready(refusal(&[error], &caller.client))),
+        };
+        let offer = Arc::new(Offer::new(shape));
+        let request = request.data(Arc::clone(&offer));
+        let starting = self.follow(request, Arc::clone(&caller));
+        let start = Phase::Starting(starting, offer);
+        stream::unfold(start, move |phase| {
+            let (caller, place) = (Arc::clone(&caller), place.clone());
+            async move { next(phase, &caller, &place).await }
+        })
+        .boxed()
+    }
+
+    fn shape(&self, prepared: &Prepared, caller: &Arc<Caller>) -> Shape {
+        let operation = Arc::clone(&prepared.operation);
+        let key = Key {
+            operation: Arc::as_ptr(&operation).addr(),
+            variables: self.variables(&operation.definition.node, &prepared.variables),
+            is_admin: caller.actor().is_admin(),
+            language: caller.client.language,
+        };
+        let (engine, caller) = (self.clone(), Arc::clone(caller));
+        let (variables, account) = (prepared.variables.clone(), prepared.account.clone());
+        Shape::new(key, move |given| {
+            let prepared = Prepared {
+                kind: operation.definition.node.ty,
+                root_fields: Vec::new(),
+                operation: Arc::clone(&operation),
+                variables: variables.clone(),
+                uploads: Vec::new(),
+                account: account.clone(),
+                deadline: tokio::time::Instant::now(),
+            };
+            let (engine, caller) = (engine.clone(), Arc::clone(&caller));
+            async move { engine.render(prepared, &caller, given).await }.boxed()
+        })
+    }
+
+    /// The variables as text, without the one of the cursor.
+    fn variables(&self, operation: &OperationDefinition, variables: &Variables) -> String {
+        let mut variables = variables.clone();
+        if let (Some(shareable), Some(Selection::Field(field))) =
+            (self.shared.shareable, first(operation))
+            && let Some(cursor) = field.node.get_argument(shareable.cursor)
+            && let async_graphql_value::Value::Variable(name) = &cursor.node
+        {
+            variables.remove(name);
+        }
+        serde_json::to_string(&variables).unwrap_or_default()
+    }
+
+    /// Executes the selection on an event.
+    async fn render(&self, prepared: Prepared, caller: &Arc<Caller>, given: Given) -> Bytes {
+        let response = match self.request(prepared, caller) {
+            Ok(request) => {
+                let mut responses = self.follow(request.data(given), Arc::clone(caller));
+                responses.next().await.unwrap_or_default()
+            }
+            Err(error) => refusal(&[error], &caller.client),
+        };
+        json(&response)
+    }
+}
+
+fn json(response: &Response) -> Bytes {
+    match serde_json::to_vec(response) {
+        Ok(text) => text.into(),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written as JSON");
+            Bytes::from_static(b"{\"data\":null}")
+        }
+    }
+}
+
+async fn next(phase: Phase, caller: &Caller, place: &Place) -> Option<(Event, Phase)> {
+    let (mut pieces, shape) = match phase {
+        Phase::Over => return None,
+        Phase::Handed(pieces, shape) => (pieces, shape),
+        Phase::Starting(mut starting, offer) => match starting.next().await {
+            Some(response) => {
+                return Some((Event::Response(response), Phase::Starting(starting, offer)));
+            }
+            None => (offer.take()?, offer.shape.clone()),
+        },
+    };
+    let event = match pieces.next().await? {
+        Ok(Piece::Rendered(bytes)) => Event::Rendered(bytes),
+        Ok(Piece::Own(given)) => Event::Rendered(shape.render(given).await),
+        Err(error) => {
+            let response = place.failed(&error, caller);
+            return Some((Event::Response(response), Phase::Over));
+        }
+    };
+    Some((event, Phase::Handed(pieces, shape)))
+}
+
+/// Where the errors of a subscription belong.
+#[derive(Clone)]
+struct Place {
+    pos: async_graphql::Pos,
+    key: String,
+}
+
+impl Place {
+    fn of(operation: &OperationDefinition) -> Self {
+        match first(operation) {
+            Some(Selection::Field(field)) => Self {
+                pos: field.pos,
+                key: field.node.response_key().node.to_string(),
+            },
+            _ => Self {
+                pos: async_graphql::Pos::default(),
+                key: String::new(),
+            },
+        }
+    }
+
+    fn failed(&self, error: &Error, caller: &Caller) -> Response {
+        let path = vec![PathSegment::Field(self.key.clone())];
+        let error = wire(error, vec![self.pos], path, Some(&caller.client));
+        let mut response = Response::from_errors(vec![error]);
+        response.data = Value::Null;
+        response
+    }
+}
+
+fn first(operation: &OperationDefinition) -> Option<&Selection> {
+    let first = operation.selection_set.node.items.first()?;
+    Some(&first.node)
+}
