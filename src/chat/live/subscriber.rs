@@ -152,13 +152,17 @@ pub async fn subscribe(
         ahead: HashMap::new(),
         ready: VecDeque::new(),
     };
-    Ok(stream::unfold(Some(subscriber), |subscriber| async {
-        let mut subscriber = subscriber?;
-        match subscriber.next().await {
-            Ok(delivery) => Some((Ok(delivery), Some(subscriber))),
-            Err(error) => Some((Err(error), None)),
-        }
-    }))
+    // Boxed, since the stream moves it for each event.
+    Ok(stream::unfold(
+        Some(Box::new(subscriber)),
+        |subscriber| async {
+            let mut subscriber = subscriber?;
+            match subscriber.next().await {
+                Ok(delivery) => Some((Ok(delivery), Some(subscriber))),
+                Err(error) => Some((Err(error), None)),
+            }
+        },
+    ))
 }
 
 /// Whether the actor takes part.

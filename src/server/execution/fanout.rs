@@ -19,7 +19,14 @@ use crate::{
     fanout::{Given, Key, Offer, Piece, Pieces, Shape},
 };
 
-/// How far a subscription has come.
+/// A subscription with a shape.
+struct Sharing {
+    phase: Phase,
+    caller: Arc<Caller>,
+    place: Place,
+}
+
+/// How far it has come.
 enum Phase {
     /// What the resolver answers: nothing, unless it fails.
     Starting(BoxStream<'static, Response>, Arc<Offer>),
@@ -43,10 +50,15 @@ impl<E: Executor> Engine<E> {
         let offer = Arc::new(Offer::new(shape));
         let request = request.data(Arc::clone(&offer));
         let starting = self.follow(request, Arc::clone(&caller));
-        let start = Phase::Starting(starting, offer);
-        stream::unfold(start, move |phase| {
-            let (caller, place) = (Arc::clone(&caller), place.clone());
-            async move { next(phase, &caller, &place).await }
+        let sharing = Sharing {
+            phase: Phase::Starting(starting, offer),
+            caller,
+            place,
+        };
+        // Boxed, since the stream moves it for each event.
+        stream::unfold(Box::new(sharing), |mut sharing| async {
+            let event = sharing.next().await?;
+            Some((event, sharing))
         })
         .boxed()
     }
@@ -112,30 +124,29 @@ fn json(response: &Response) -> Bytes {
     }
 }
 
-async fn next(phase: Phase, caller: &Caller, place: &Place) -> Option<(Event, Phase)> {
-    let (mut pieces, shape) = match phase {
-        Phase::Over => return None,
-        Phase::Handed(pieces, shape) => (pieces, shape),
-        Phase::Starting(mut starting, offer) => match starting.next().await {
-            Some(response) => {
-                return Some((Event::Response(response), Phase::Starting(starting, offer)));
+impl Sharing {
+    async fn next(&mut self) -> Option<Event> {
+        if let Phase::Starting(starting, offer) = &mut self.phase {
+            if let Some(response) = starting.next().await {
+                return Some(Event::Response(response));
             }
-            None => (offer.take()?, offer.shape.clone()),
-        },
-    };
-    let event = match pieces.next().await? {
-        Ok(Piece::Rendered(bytes)) => Event::Rendered(bytes),
-        Ok(Piece::Own(given)) => Event::Rendered(shape.render(given).await),
-        Err(error) => {
-            let response = place.failed(&error, caller);
-            return Some((Event::Response(response), Phase::Over));
+            self.phase = Phase::Handed(offer.take()?, offer.shape.clone());
         }
-    };
-    Some((event, Phase::Handed(pieces, shape)))
+        let Phase::Handed(pieces, shape) = &mut self.phase else {
+            return None;
+        };
+        Some(match pieces.next().await? {
+            Ok(Piece::Rendered(bytes)) => Event::Rendered(bytes),
+            Ok(Piece::Own(given)) => Event::Rendered(shape.render(given).await),
+            Err(error) => {
+                self.phase = Phase::Over;
+                Event::Response(self.place.failed(&error, &self.caller))
+            }
+        })
+    }
 }
 
 /// Where the errors of a subscription belong.
-#[derive(Clone)]
 struct Place {
     pos: async_graphql::Pos,
     key: String,

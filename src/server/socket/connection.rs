@@ -1,11 +1,12 @@
 //! One socket, from the upgrade to its close.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::{ops::ControlFlow, pin::Pin, time::Duration};
 
 use async_graphql::Executor;
 use bytes::Bytes;
-use futures_util::StreamExt;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep_until};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tungstenite::{Error, Message};
 
 use super::{
@@ -34,6 +35,9 @@ const SILENT_BEATS: u32 = 3;
 
 /// The most concurrent authentications. With more, no further messages are read.
 const QUESTIONS: usize = 4;
+
+/// The most events that are sent one after the other before anything else is looked at.
+const IN_A_ROW: usize = 16;
 
 /// The phase of a socket.
 pub enum Phase {
@@ -72,6 +76,10 @@ pub struct Connection<E: Executor> {
     pub(super) questions: Questions,
     pub(super) operations: Operations,
     pub(super) outgoing: Outgoing,
+    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// When the phase ends, if it [does](Self::has_deadline).
+    deadline: Pin<Box<Sleep>>,
+    has_deadline: bool,
     beat: Interval,
     /// The beats since the client last sent anything.
     silence: u32,
@@ -84,6 +92,9 @@ impl<E: Executor> Connection<E> {
         beat.reset();
         let until = Instant::now() + net.app.config.limits.init_time;
         Self {
+            shutdown: Box::pin(net.shutdown.clone().cancelled_owned()),
+            deadline: Box::pin(sleep_until(until)),
+            has_deadline: true,
             account: net.budget.account(client.neighbourhood()),
             // Large at first, until small responses lower the estimate.
             expected: net.app.config.limits.answer / 2,
@@ -115,7 +126,26 @@ impl<E: Executor> Connection<E> {
     }
 
     async fn next(&mut self, sender: &mut Sender, receiver: &mut Receiver) -> Event {
-        let deadline = self.deadline();
+        // Most wake-ups bring an event that can be sent at once: then nothing else is looked at, a few times in a row.
+        for _ in 0..IN_A_ROW {
+            if !self.outgoing.is_idle() {
+                match self.outgoing.drain(sender).now_or_never() {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => return Event::Sent(Err(error)),
+                    None => break,
+                }
+            }
+            match self.operations.happen(0, true).now_or_never() {
+                Some(Happened::Event(id, Some(event))) => self.say_event(&id, &event),
+                Some(happened) => return Event::Happened(happened),
+                None => break,
+            }
+        }
+        self.wait(sender, receiver).await
+    }
+
+    /// Waits for whatever comes first.
+    async fn wait(&mut self, sender: &mut Sender, receiver: &mut Receiver) -> Event {
         let is_idle = self.outgoing.is_idle();
         let has_room = !self.outgoing.is_full();
         let at_once = if has_room { self.at_once() } else { 0 };
@@ -126,17 +156,11 @@ impl<E: Executor> Connection<E> {
                 _ => std::future::pending().await,
             }
         };
-        let deadline = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             biased;
-            () = self.net.shutdown.cancelled() => Event::ShutDown,
+            () = &mut self.shutdown => Event::ShutDown,
             () = rights_change => Event::RightsChanged,
-            () = deadline => Event::Late,
+            () = &mut self.deadline, if self.has_deadline => Event::Late,
             sent = self.outgoing.drain(sender), if !is_idle => Event::Sent(sent),
             _ = self.beat.tick() => Event::Beat,
             learned = self.questions.next() => Event::Learned(learned),
@@ -151,12 +175,16 @@ impl<E: Executor> Connection<E> {
         (room / self.expected.max(1)).clamp(1, AT_ONCE)
     }
 
-    /// The earliest deadline.
-    fn deadline(&self) -> Option<Instant> {
-        match &self.phase {
+    /// Sets the timer to the earliest deadline. Call it whenever that may have changed.
+    pub(super) fn set_deadline(&mut self) {
+        let deadline = match &self.phase {
             Phase::Waiting { until } => Some(*until),
             Phase::Opening | Phase::Open(None) => None,
             Phase::Open(Some(standing)) => standing.expires(self.net.app.clock.moment()),
+        };
+        self.has_deadline = deadline.is_some();
+        if let Some(deadline) = deadline {
+            self.deadline.as_mut().reset(deadline);
         }
     }
 
@@ -167,7 +195,11 @@ impl<E: Executor> Connection<E> {
                 self.ask_again();
                 ControlFlow::Continue(())
             }
-            Event::Late => self.late(),
+            Event::Late => {
+                self.late()?;
+                self.set_deadline();
+                ControlFlow::Continue(())
+            }
             Event::Sent(Ok(())) => ControlFlow::Continue(()),
             Event::Sent(Err(_)) | Event::Received(None) => ControlFlow::Break(End::Gone),
             Event::Beat => self.beat(),
@@ -180,15 +212,21 @@ impl<E: Executor> Connection<E> {
             Event::Happened(Happened::Started(id, started)) => self.started(id, started),
             Event::Happened(Happened::Event(id, event)) => {
                 match event {
-                    Some(execution::Event::Response(response)) => self.say(&Say::Next {
-                        id: &id,
-                        payload: &response,
-                    }),
-                    Some(execution::Event::Rendered(payload)) => self.say_rendered(&id, &payload),
+                    Some(event) => self.say_event(&id, &event),
                     None => self.complete(&id),
                 }
                 ControlFlow::Continue(())
             }
+        }
+    }
+
+    fn say_event(&mut self, id: &str, event: &execution::Event) {
+        match event {
+            execution::Event::Response(response) => self.say(&Say::Next {
+                id,
+                payload: response,
+            }),
+            execution::Event::Rendered(payload) => self.say_rendered(id, payload),
         }
     }
 

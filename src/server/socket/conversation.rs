@@ -26,6 +26,12 @@ use crate::{
 
 impl<E: Executor> Connection<E> {
     pub(super) fn received(&mut self, message: Message) -> Step {
+        let step = self.heed(message);
+        self.set_deadline();
+        step
+    }
+
+    fn heed(&mut self, message: Message) -> Step {
         match message {
             Message::Text(text) => match Said::parse(&text) {
                 Ok(Said::Init(payload)) => self.init(&payload),
@@ -91,6 +97,12 @@ impl<E: Executor> Connection<E> {
     }
 
     pub(super) fn learned(&mut self, learned: Learned) -> Step {
+        let step = self.take_in(learned);
+        self.set_deadline();
+        step
+    }
+
+    fn take_in(&mut self, learned: Learned) -> Step {
         match (learned, &mut self.phase) {
             (Learned::Opened(Ok(right)), _) => {
                 let limit = self.net.app.config.limits.sockets;

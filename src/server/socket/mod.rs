@@ -98,7 +98,8 @@ pub fn upgrade<E: Executor>(
     };
     let protocol = protocol.and_then(|protocol| HeaderValue::from_str(protocol).ok());
     let Handshake { accept, on_upgrade } = handshake;
-    let span = tracing::info_span!(parent: None, "socket", request_id = %client.request_id);
+    // Of the level of what is told in it: otherwise each delivery would enter it.
+    let span = tracing::debug_span!(parent: None, "socket", request_id = %client.request_id);
     let tasks = net.tasks.clone();
     let serving = async move {
         let upgraded = match on_upgrade.await {

@@ -1,5 +1,6 @@
 //! Chat: sessions, who takes part, what is said, and what subscribers get.
 
+mod kill;
 mod live;
 mod sessions;
 mod talk;
