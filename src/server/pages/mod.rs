@@ -1,6 +1,6 @@
-//! Pages for people and monitoring: the landing page, GraphiQL, the schema's text, health.
+//! Pages for people and monitoring: the landing page, the chat page, GraphiQL, the schema's text, health.
 
-mod graphiql;
+mod embedded;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -24,6 +24,12 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
      object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
+/// The chat page needs its own script and style sheet, and this server; nothing else.
+const CHAT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; \
+     form-action 'none'; frame-ancestors 'none'",
+);
+
 /// Asks every backend whether it answers.
 pub type ReadyCheck = Arc<dyn Fn() -> BoxFuture<'static, Vec<Backend>> + Send + Sync>;
 
@@ -39,10 +45,10 @@ pub struct Pages {
     pub shutdown: CancellationToken,
 }
 
-/// `/`, `/graphiql`, `/schema.graphql`, `/healthz`, `/readyz`, and 404 for unknown paths. Merge it with the other
+/// `/`, `/chat`, `/graphiql`, `/schema.graphql`, `/healthz`, `/readyz`, and 404 for unknown paths. Merge it with the other
 /// routes before adding the layers.
 pub fn routes(pages: Pages) -> Router {
-    let mut router = Router::new()
+    let mut router = embedded::routes(embedded::CHAT, CHAT_SECURITY_POLICY)
         .route("/", get(landing))
         .route("/schema.graphql", get(schema))
         .route("/healthz", get(|| async { "ok" }))
@@ -50,7 +56,10 @@ pub fn routes(pages: Pages) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     if pages.graphiql {
-        router = router.merge(graphiql::routes(CONTENT_SECURITY_POLICY));
+        router = router.merge(embedded::routes(
+            embedded::GRAPHIQL,
+            CONTENT_SECURITY_POLICY,
+        ));
     }
     router.with_state(Arc::new(pages))
 }

@@ -1,5 +1,5 @@
-//! GraphiQL, embedded in the program: it loads nothing from other hosts and works offline. `web/graphiql/build.sh`
-//! builds and compresses the files.
+//! Pages that are embedded in the program: GraphiQL and the chat page. They load nothing from other hosts and work offline.
+//! `build.sh` in `web/graphiql` and `web/chat` builds and compresses their files.
 
 use std::{
     io::Read,
@@ -21,38 +21,50 @@ use http_body::Frame;
 use sha2::{Digest, Sha256};
 
 /// A file in the program.
-struct File {
+#[derive(Clone, Copy)]
+pub struct File {
     path: &'static str,
     content_type: &'static str,
     gzip: &'static [u8],
 }
 
-const FILES: [File; 4] = [
-    File {
-        path: "/graphiql",
-        content_type: "text/html; charset=utf-8",
-        gzip: include_bytes!("graphiql/index.html.gz"),
-    },
-    File {
-        path: "/graphiql/main.js",
-        content_type: "text/javascript; charset=utf-8",
-        gzip: include_bytes!("graphiql/main.js.gz"),
-    },
-    File {
-        path: "/graphiql/main.css",
-        content_type: "text/css; charset=utf-8",
-        gzip: include_bytes!("graphiql/main.css.gz"),
-    },
-    File {
-        path: "/graphiql/licenses.txt",
-        content_type: "text/plain; charset=utf-8",
-        gzip: include_bytes!("graphiql/licenses.txt.gz"),
-    },
-];
+/// The files of the page in this folder.
+macro_rules! page {
+    ($folder:literal) => {
+        [
+            File {
+                path: concat!("/", $folder),
+                content_type: "text/html; charset=utf-8",
+                gzip: include_bytes!(concat!($folder, "/index.html.gz")),
+            },
+            File {
+                path: concat!("/", $folder, "/main.js"),
+                content_type: "text/javascript; charset=utf-8",
+                gzip: include_bytes!(concat!($folder, "/main.js.gz")),
+            },
+            File {
+                path: concat!("/", $folder, "/main.css"),
+                content_type: "text/css; charset=utf-8",
+                gzip: include_bytes!(concat!($folder, "/main.css.gz")),
+            },
+            File {
+                path: concat!("/", $folder, "/licenses.txt"),
+                content_type: "text/plain; charset=utf-8",
+                gzip: include_bytes!(concat!($folder, "/licenses.txt.gz")),
+            },
+        ]
+    };
+}
+
+pub const GRAPHIQL: [File; 4] = page!("graphiql");
+pub const CHAT: [File; 4] = page!("chat");
 
 /// A route for each file, with this Content-Security-Policy.
-pub fn routes<S: Clone + Send + Sync + 'static>(policy: HeaderValue) -> Router<S> {
-    FILES.into_iter().fold(Router::new(), |router, file| {
+pub fn routes<S: Clone + Send + Sync + 'static>(
+    files: [File; 4],
+    policy: HeaderValue,
+) -> Router<S> {
+    files.into_iter().fold(Router::new(), |router, file| {
         let path = file.path;
         let served = Arc::new(Served::new(file, policy.clone()));
         router.route(
@@ -64,7 +76,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>(policy: HeaderValue) -> Router<S
 
 struct Served {
     gzip: Bytes,
-    /// Browsers revalidate each time: a new server may have a new GraphiQL.
+    /// Browsers revalidate each time: a new server may have a new page.
     headers: HeaderMap,
     etag: HeaderValue,
 }
@@ -164,7 +176,7 @@ mod tests {
     }
 
     fn page() -> Served {
-        let [page, ..] = FILES;
+        let [page, ..] = GRAPHIQL;
         Served::new(page, HeaderValue::from_static("default-src 'self'"))
     }
 
