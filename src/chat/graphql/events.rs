@@ -87,6 +87,7 @@ pub struct ChatAdded {
     chat: Chat,
 }
 
+/// Somebody said something.
 #[Object]
 impl ChatAdded {
     /// Where to go on.
@@ -106,6 +107,7 @@ pub struct ChatUpdated {
     chat: Chat,
 }
 
+/// A chat was edited.
 #[Object]
 impl ChatUpdated {
     /// Where to go on.
@@ -125,6 +127,7 @@ pub struct ChatDeleted {
     chat: Chat,
 }
 
+/// A chat was deleted.
 #[Object]
 impl ChatDeleted {
     /// Where to go on.
@@ -145,6 +148,7 @@ pub struct ChatReady {
     online: Option<i32>,
 }
 
+/// Everything before was delivered: what follows is live.
 #[Object]
 impl ChatReady {
     /// Where to go on.
@@ -169,6 +173,7 @@ pub struct ChatSessionUpdated {
     session: Arc<ChatSession>,
 }
 
+/// The session itself was edited or closed.
 #[Object]
 impl ChatSessionUpdated {
     /// Where to go on.
@@ -190,6 +195,7 @@ pub struct ParticipantsChanged {
     count: i32,
 }
 
+/// Users have joined or left: at most one event a second.
 #[Object]
 impl ParticipantsChanged {
     /// Where to go on.
@@ -221,6 +227,7 @@ pub struct PresenceChanged {
     online: i32,
 }
 
+/// Participants have come online or gone offline: at most one event a second.
 #[Object]
 impl PresenceChanged {
     /// Where to go on.
@@ -250,6 +257,7 @@ pub struct ChatTyping {
     user: UserId,
 }
 
+/// Somebody else is about to say something: at most one event per user in 3 seconds.
 #[Object]
 impl ChatTyping {
     /// Where to go on.
