@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 pub use caller::{Act, Caller, Client, SIGN_IN_OPERATIONS};
 pub use directive::{Access, AccessSentences, auth, owner_checked};
-pub use rights::{RIGHTS_CHANGED, Rights, lock_user, rights_changed_of};
+pub use rights::{RIGHTS_CHANGED, Rights, lock_account, lock_user, rights_changed_of};
 
 use crate::{
     error::{Error, Result},

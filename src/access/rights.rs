@@ -114,6 +114,17 @@ impl Rights {
 /// `TOKEN_INVALID` when it is deleted.
 pub fn lock_user(conn: &mut Conn, actor: &Actor) -> Result<()> {
     let id = actor.id().ok_or(Error::Unauthenticated)?;
+    lock_account(conn, id).map_err(|error| match error {
+        Error::NotFound => Error::TokenInvalid,
+        error => error,
+    })
+}
+
+/// As [`lock_user`], for any account.
+///
+/// # Errors
+/// `NOT_FOUND` when there is none.
+pub fn lock_account(conn: &mut Conn, id: UserId) -> Result<()> {
     if let Conn::Mysql(conn) = conn {
         // MariaDB does not know FOR SHARE.
         diesel::sql_query("SELECT 1 FROM users WHERE id = ? LOCK IN SHARE MODE")
@@ -125,7 +136,7 @@ pub fn lock_user(conn: &mut Conn, actor: &Actor) -> Result<()> {
         .select(users::id)
         .get_result(c)
         .optional())?;
-    there.map(drop).ok_or(Error::TokenInvalid)
+    there.map(drop).ok_or(Error::NotFound)
 }
 
 /// Whom sign-in sessions authenticate, cached so that not every request reads the database.

@@ -40,8 +40,11 @@ impl Room {
         let opened = Self::open(app, session).await;
         match &opened {
             Ok(room) => *slot = Arc::downgrade(room),
-            // Nobody may fill the memory with sessions that there are not.
-            Err(_) => forget(app, session),
+            Err(_) => {
+                // Nobody may fill the memory with sessions that there are not. A slot that is locked is not forgotten.
+                drop(slot);
+                forget(app, session);
+            }
         }
         opened
     }

@@ -3,11 +3,11 @@
 
 use std::collections::HashSet;
 
-use diesel::{prelude::*, sql_types::Binary};
+use diesel::prelude::*;
 
 use super::{Standing, changed_for, people_changed, standing_in};
 use crate::{
-    access::{Act, SignedIn},
+    access::{self, Act, SignedIn},
     app::App,
     chat::ChatSession,
     clock::Timestamp,
@@ -37,7 +37,7 @@ pub async fn join(app: &App, actor: &SignedIn, id: ChatSessionId) -> Result<Chat
                 return Ok((standing.session, false));
             }
             let mut session = standing.not_direct()?.open("id")?.session;
-            lock_user(conn, actor.id)?;
+            access::lock_account(conn, actor.id)?;
             insert(conn, id, actor.id, now)?;
             delete_invitations(conn, id, &[actor.id])?;
             count(conn, id, 1)?;
@@ -185,25 +185,6 @@ fn tell(app: &App, session: ChatSessionId, users: &[UserId]) {
         app.bus.publish(&people_changed(session), *user);
         app.bus.publish(&changed_for(*user), session);
     }
-}
-
-/// Locks an account against its deletion until the transaction ends: rows of participants name users without a foreign
-/// key.
-///
-/// # Errors
-/// `NOT_FOUND` when there is none.
-pub(super) fn lock_user(conn: &mut Conn, user: UserId) -> Result<()> {
-    if let Conn::Mysql(conn) = conn {
-        // MariaDB does not know FOR SHARE.
-        diesel::sql_query("SELECT 1 FROM users WHERE id = ? LOCK IN SHARE MODE")
-            .bind::<Binary, _>(user)
-            .execute(conn)?;
-    }
-    let _: UserId = on!(conn, |c| users::table
-        .find(user)
-        .select(users::id)
-        .get_result(c))?;
-    Ok(())
 }
 
 pub(super) fn insert(

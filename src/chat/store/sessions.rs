@@ -98,7 +98,7 @@ pub async fn start_direct(app: &App, actor: &SignedIn, other: UserId) -> Result<
         .db
         .write(move |conn| {
             for user in [one.id.min(two.id), one.id.max(two.id)] {
-                people::lock_user(conn, user).map_err(unknown)?;
+                access::lock_account(conn, user).map_err(unknown)?;
             }
             let inserted = on!(conn, |c| diesel::insert_or_ignore_into(
                 chat_sessions::table
