@@ -152,7 +152,7 @@ start_madang() {
   local volume=$temp/volume port
   port=$(free_port)
   mkdir "$temp/js"
-  export MADANG_URL=http://127.0.0.1:$port MADANG_SDL=$PWD/schema.graphql
+  export MADANG_URL=http://127.0.0.1:$port MADANG_SDL=$PWD/schema.graphql MADANG_PROGRAM=$PWD/target/debug/madang
   export MADANG_ADMIN_NAME=admin MADANG_ADMIN_PASSWORD="correct horse battery"
   say "starting madang on port $port"
   target/debug/madang create-admin --volume-dir "$volume" --name "$MADANG_ADMIN_NAME" --email admin@example.org \

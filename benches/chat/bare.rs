@@ -11,6 +11,7 @@ use axum::{
     },
     response::Response,
     routing::{get, post},
+    serve::ListenerExt,
 };
 use futures_util::{SinkExt, StreamExt};
 use parking_lot::RwLock;
@@ -32,6 +33,8 @@ pub fn serve(port: u16) -> anyhow::Result<()> {
         .build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+        // As madang does: otherwise small messages wait for one another.
+        let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
         Ok(axum::serve(listener, app).await?)
     })
 }

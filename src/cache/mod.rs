@@ -7,6 +7,8 @@ mod redis;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
+
 use self::{memory::Memory, redis::Remote};
 use crate::{clock::Clock, db::Db, error::Result, redis::Redis};
 
@@ -35,12 +37,13 @@ impl Lock {
     }
 }
 
-/// Calls the same method of the backend in use; that of Redis is async.
+/// Calls the same method of the backend in use. That of Redis is async, and boxed: its future takes 7 KiB, which would be
+/// part of every future that uses the cache.
 macro_rules! either {
     ($cache:expr, $method:ident($($argument:expr),*)) => {
         match &*$cache.0 {
             Backend::Memory(memory) => Ok(memory.$method($($argument),*)),
-            Backend::Redis(redis) => redis.$method($($argument),*).await,
+            Backend::Redis(redis) => redis.$method($($argument),*).boxed().await,
         }
     };
 }
@@ -147,7 +150,7 @@ impl Cache {
     pub async fn lock(&self, name: &str, lease: Duration) -> Result<Option<Lock>> {
         let fence = match &*self.0 {
             Backend::Memory(memory) => memory.lock(name, lease).await,
-            Backend::Redis(redis) => redis.lock(name, lease).await,
+            Backend::Redis(redis) => redis.lock(name, lease).boxed().await,
         };
         let name = name.to_owned();
         Ok(fence?.map(|fence| Lock { name, fence }))

@@ -1,16 +1,15 @@
 // The chat page in a browser: two people in two contexts talk, see each other, edit and delete, scroll back, and lose
-// nothing when the connection breaks. Screenshots go to MADANG_SCREENSHOTS, or to a temporary folder.
+// nothing when the connection breaks or the server is killed.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { chromium } from 'playwright-core';
+import { launch, screenshots } from './support/browser.mjs';
 import { madang } from './support/madang.mjs';
+import { OwnServer } from './support/own-server.mjs';
 
 const PASSWORD = 'a long phrase that nobody has';
 
-let profile, shots, browser, ann, ben, session;
+let shots, browser, ann, ben, session;
 const complaints = [];
 const name = `yard ${Date.now().toString(36)}`;
 
@@ -18,7 +17,7 @@ const shoot = (page, file) => page.screenshot({ path: join(shots, `${file}.png`)
 const line = (page, text) => page.locator('.line', { hasText: text });
 
 /** A person with a page of their own, signed up through it. */
-async function person(who, options) {
+async function person(who, options, url = madang.url) {
   const context = await browser.newContext({ locale: 'en-US', ...options });
   const page = await context.newPage();
   page.on('console', (message) => {
@@ -27,7 +26,7 @@ async function person(who, options) {
     if (isOurs) complaints.push(message.text());
   });
   page.on('pageerror', (error) => complaints.push(String(error)));
-  await page.goto(`${madang.url}/chat`);
+  await page.goto(`${url}/chat`);
   return { page, context, name: `${who}${Date.now().toString(36)}` };
 }
 
@@ -46,29 +45,14 @@ const say = async (page, text) => {
 };
 
 before(async () => {
-  profile = await mkdtemp(join(tmpdir(), 'madang-chromium-'));
-  shots = process.env.MADANG_SCREENSHOTS ?? (await mkdtemp(join(tmpdir(), 'madang-chat-')));
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    headless: true,
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
-    ],
-  });
+  shots = await screenshots();
+  browser = await launch();
   ann = await person('ann', { viewport: { width: 1280, height: 800 } });
   ben = await person('ben', { viewport: { width: 390, height: 844 }, locale: 'ko-KR', hasTouch: true, isMobile: true });
 });
 
 after(async () => {
   await browser?.close();
-  if (profile) await rm(profile, { recursive: true, force: true });
 });
 
 test('people sign up, create a chat and join it, in English and in Korean', async () => {
@@ -170,4 +154,42 @@ test('a badge says what is unread, and leaving takes the chat off the list', asy
   await ann.page.getByRole('button', { name: 'Sign out' }).click();
   await ann.page.getByRole('button', { name: 'Sign in', exact: true }).waitFor();
   assert.deepEqual(complaints, []);
+});
+
+test('a server that is killed and comes back costs no line', async () => {
+  const server = await OwnServer.start();
+  try {
+    const cat = await person('cat', { viewport: { width: 1280, height: 800 } }, server.url);
+    const dan = await person('dan', { viewport: { width: 1280, height: 800 } }, server.url);
+    for (const one of [cat, dan]) {
+      await signUp(one, { toSignUp: 'No account yet? Create one', name: 'Name', email: 'E-mail', password: 'Password' });
+    }
+    await cat.page.getByRole('button', { name: 'New chat' }).click();
+    await cat.page.locator('dialog').getByLabel('Name').fill('storm');
+    await cat.page.getByLabel('What is it for?').fill('For all weathers');
+    await cat.page.getByRole('button', { name: 'Create', exact: true }).click();
+    await cat.page.getByRole('heading', { name: 'storm' }).waitFor();
+    await dan.page.getByRole('tab', { name: 'Discover' }).click();
+    await dan.page.locator('.sessions li', { hasText: 'storm' }).getByRole('button', { name: 'Join' }).click();
+    await say(cat.page, 'before the storm');
+    await line(dan.page, 'before the storm').waitFor();
+
+    await server.kill();
+    await say(cat.page, 'in the storm');
+    await shoot(cat.page, '8-storm');
+    await server.start();
+
+    await line(dan.page, 'in the storm').waitFor();
+    await say(dan.page, 'after the storm');
+    await line(cat.page, 'after the storm').waitFor();
+    await shoot(cat.page, '9-after-the-storm');
+    for (const { page } of [cat, dan]) {
+      const lines = await page.locator('.line').allInnerTexts();
+      const said = lines.map((text) => /(before|in|after) the storm/.exec(text)?.[0]).filter(Boolean);
+      assert.deepEqual(said, ['before the storm', 'in the storm', 'after the storm']);
+    }
+    assert.deepEqual(complaints, []);
+  } finally {
+    await server.end();
+  }
 });

@@ -1,36 +1,18 @@
 // GraphiQL in a browser: it asks this server for everything, runs a query, shows the docs, follows a subscription with the
-// token of its headers editor. Screenshots go to MADANG_SCREENSHOTS, or to a temporary folder. CHROMIUM names the browser.
+// token of its headers editor.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { chromium } from 'playwright-core';
+import { launchContext, screenshots } from './support/browser.mjs';
 import { madang } from './support/madang.mjs';
 
-let profile, shots, browser, page;
+let shots, browser, page;
 const strangers = [];
 const complaints = [];
 
 before(async () => {
-  profile = await mkdtemp(join(tmpdir(), 'madang-chromium-'));
-  shots = process.env.MADANG_SCREENSHOTS ?? (await mkdtemp(join(tmpdir(), 'madang-graphiql-')));
-  browser = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    headless: true,
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-      // Nothing but this machine has an address.
-      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
-    ],
-    viewport: { width: 1280, height: 800 },
-  });
+  shots = await screenshots();
+  browser = await launchContext({ viewport: { width: 1280, height: 800 } });
   await browser.route('**/*', (route) => {
     const { hostname, protocol } = new URL(route.request().url());
     const isOurs = ['127.0.0.1', 'localhost', '[::1]'].includes(hostname);
@@ -47,7 +29,6 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
-  if (profile) await rm(profile, { recursive: true, force: true });
 });
 
 const shoot = (name) => page.screenshot({ path: join(shots, `${name}.png`) });

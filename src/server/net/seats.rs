@@ -2,11 +2,13 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll, ready},
 };
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, futures::OwnedNotified};
 
 use crate::{
     bus::{Heard, Listener},
@@ -22,6 +24,7 @@ pub struct Seat {
     seats: Seats,
     user: UserId,
     changed: Arc<Notify>,
+    waiting: Pin<Box<OwnedNotified>>,
 }
 
 impl Seats {
@@ -38,6 +41,7 @@ impl Seats {
         Some(Seat {
             seats: self.clone(),
             user,
+            waiting: Box::pin(Arc::clone(&changed).notified_owned()),
             changed,
         })
     }
@@ -60,8 +64,11 @@ impl Seats {
 
 impl Seat {
     /// Waits for a notification that the user's rights may have changed. One that comes while nobody waits is kept.
-    pub async fn changed(&self) {
-        self.changed.notified().await;
+    pub fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.waiting.as_mut().poll(cx));
+        let next = Arc::clone(&self.changed).notified_owned();
+        self.waiting.set(next);
+        Poll::Ready(())
     }
 }
 
@@ -78,7 +85,7 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{future::poll_fn, time::Duration};
 
     use tokio::time::timeout;
     use uuid::Uuid;
@@ -107,7 +114,7 @@ mod tests {
     async fn word_of_changed_rights_reaches_the_sockets_of_that_user_only() {
         let (bus, seats) = (Bus::in_process(), Seats::default());
         let listening = tokio::task::LocalSet::new();
-        let (one, other) = (
+        let (mut one, mut other) = (
             seats.take(user(1), 9).unwrap(),
             seats.take(user(2), 9).unwrap(),
         );
@@ -122,8 +129,16 @@ mod tests {
         let moment = Duration::from_millis(200);
         listening
             .run_until(async {
-                assert!(timeout(moment, one.changed()).await.is_ok());
-                assert!(timeout(moment, other.changed()).await.is_err());
+                assert!(
+                    timeout(moment, poll_fn(|cx| one.poll_changed(cx)))
+                        .await
+                        .is_ok()
+                );
+                assert!(
+                    timeout(moment, poll_fn(|cx| other.poll_changed(cx)))
+                        .await
+                        .is_err()
+                );
             })
             .await;
     }

@@ -1,6 +1,13 @@
 //! One socket, from the upgrade to its close.
 
-use std::{ops::ControlFlow, pin::Pin, time::Duration};
+use std::{
+    future::poll_fn,
+    ops::ControlFlow,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use async_graphql::Executor;
 use bytes::Bytes;
@@ -10,10 +17,11 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tungstenite::{Error, Message};
 
 use super::{
+    alarm::Alarm,
     close::Close,
-    ending::{self, End, Receiver, Sender, Step, WebSocket, close},
+    ending::{self, End, Step, WebSocket, close},
     message::Say,
-    operations::{AT_ONCE, Happened, Operations},
+    operations::{AT_ONCE, Operations, Started},
     outgoing::Outgoing,
     rights::{Learned, Questions, Standing},
 };
@@ -55,11 +63,12 @@ enum Event {
     RightsChanged,
     /// A deadline has come.
     Late,
-    Sent(Result<(), Error>),
+    /// Nothing can be sent any more.
+    Broken(Error),
     Beat,
     Learned(Learned),
     Received(Option<Result<Message, Error>>),
-    Happened(Happened),
+    Started(Arc<str>, Started),
 }
 
 /// A socket that speaks graphql-transport-ws.
@@ -112,61 +121,82 @@ impl<E: Executor> Connection<E> {
     }
 
     /// Serves the socket until it ends.
-    pub async fn serve(mut self, socket: WebSocket) {
-        let (mut sender, mut receiver) = socket.split();
+    pub async fn serve(mut self, mut socket: WebSocket) {
+        // Rings when anything but an event, or room to send it, has come.
+        let alarm = Alarm::default();
         let end = loop {
-            let event = self.next(&mut sender, &mut receiver).await;
+            let event = poll_fn(|cx| self.poll(cx, &mut socket, &alarm)).await;
             if let ControlFlow::Break(end) = self.handle(event) {
                 break end;
             }
         };
         // Operations and the seat are released before the close frame is sent.
         let Self { outgoing, .. } = self;
-        ending::finish(sender, receiver, outgoing, end).await;
+        ending::finish(socket, outgoing, end).await;
     }
 
-    async fn next(&mut self, sender: &mut Sender, receiver: &mut Receiver) -> Event {
-        // Most wake-ups bring an event that can be sent at once: then nothing else is looked at, a few times in a row.
-        for _ in 0..IN_A_ROW {
-            if !self.outgoing.is_idle() {
-                match self.outgoing.drain(sender).now_or_never() {
-                    Some(Ok(())) => {}
-                    Some(Err(error)) => return Event::Sent(Err(error)),
-                    None => break,
+    /// Sends events while there are any, and returns whatever else comes first.
+    fn poll(&mut self, cx: &mut Context<'_>, socket: &mut WebSocket, alarm: &Alarm) -> Poll<Event> {
+        // Most wake-ups bring one event, which can be sent at once.
+        let has_more = 'events: {
+            for _ in 0..IN_A_ROW {
+                if !self.outgoing.is_idle() {
+                    match self.outgoing.poll_drain(cx, socket) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(error)) => return Poll::Ready(Event::Broken(error)),
+                        Poll::Pending => break 'events false,
+                    }
+                }
+                match self.operations.poll_event(cx) {
+                    Poll::Ready((id, Some(event))) => self.say_event(&id, &event),
+                    Poll::Ready((id, None)) => self.complete(&id),
+                    Poll::Pending => break 'events false,
                 }
             }
-            match self.operations.happen(0, true).now_or_never() {
-                Some(Happened::Event(id, Some(event))) => self.say_event(&id, &event),
-                Some(happened) => return Event::Happened(happened),
-                None => break,
-            }
+            true
+        };
+        if has_more {
+            cx.waker().wake_by_ref();
         }
-        self.wait(sender, receiver).await
+        alarm.poll(cx, |cx| self.poll_rest(cx, socket, alarm))
     }
 
-    /// Waits for whatever comes first.
-    async fn wait(&mut self, sender: &mut Sender, receiver: &mut Receiver) -> Event {
-        let is_idle = self.outgoing.is_idle();
-        let has_room = !self.outgoing.is_full();
-        let at_once = if has_room { self.at_once() } else { 0 };
-        let may_read = has_room && self.questions.len() < QUESTIONS;
-        let rights_change = async {
-            match &self.phase {
-                Phase::Open(Some(standing)) => standing.changed().await,
-                _ => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = &mut self.shutdown => Event::ShutDown,
-            () = rights_change => Event::RightsChanged,
-            () = &mut self.deadline, if self.has_deadline => Event::Late,
-            sent = self.outgoing.drain(sender), if !is_idle => Event::Sent(sent),
-            _ = self.beat.tick() => Event::Beat,
-            learned = self.questions.next() => Event::Learned(learned),
-            received = receiver.next(), if may_read => Event::Received(received),
-            happened = self.operations.happen(at_once, is_idle) => Event::Happened(happened),
+    /// Whatever is not an event of a subscription.
+    fn poll_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut WebSocket,
+        alarm: &Alarm,
+    ) -> Poll<Event> {
+        if self.shutdown.poll_unpin(cx).is_ready() {
+            return Poll::Ready(Event::ShutDown);
         }
+        if let Phase::Open(Some(standing)) = &mut self.phase
+            && standing.poll_changed(cx).is_ready()
+        {
+            return Poll::Ready(Event::RightsChanged);
+        }
+        if self.has_deadline && self.deadline.poll_unpin(cx).is_ready() {
+            return Poll::Ready(Event::Late);
+        }
+        if self.beat.poll_tick(cx).is_ready() {
+            return Poll::Ready(Event::Beat);
+        }
+        if let Poll::Ready(learned) = self.questions.poll_next(cx) {
+            return Poll::Ready(Event::Learned(learned));
+        }
+        let has_room = !self.outgoing.is_full();
+        if has_room && self.questions.len() < QUESTIONS {
+            if let Poll::Ready(received) = socket.poll_next_unpin(cx) {
+                return Poll::Ready(Event::Received(received));
+            }
+        } else {
+            // Nothing wakes it when there is room again.
+            alarm.ring();
+        }
+        let at_once = if has_room { self.at_once() } else { 0 };
+        let started = self.operations.poll_started(cx, at_once);
+        started.map(|(id, started)| Event::Started(id, started))
     }
 
     /// How many operations may run at once, so that their responses fit into the connection's budget.
@@ -200,8 +230,11 @@ impl<E: Executor> Connection<E> {
                 self.set_deadline();
                 ControlFlow::Continue(())
             }
-            Event::Sent(Ok(())) => ControlFlow::Continue(()),
-            Event::Sent(Err(_)) | Event::Received(None) => ControlFlow::Break(End::Gone),
+            Event::Broken(error) => {
+                tracing::debug!(%error, "cannot be sent to");
+                ControlFlow::Break(End::Gone)
+            }
+            Event::Received(None) => ControlFlow::Break(End::Gone),
             Event::Beat => self.beat(),
             Event::Learned(learned) => self.learned(learned),
             Event::Received(Some(Ok(message))) => {
@@ -209,14 +242,7 @@ impl<E: Executor> Connection<E> {
                 self.received(message)
             }
             Event::Received(Some(Err(error))) => ControlFlow::Break(ending::broken(&error)),
-            Event::Happened(Happened::Started(id, started)) => self.started(id, started),
-            Event::Happened(Happened::Event(id, event)) => {
-                match event {
-                    Some(event) => self.say_event(&id, &event),
-                    None => self.complete(&id),
-                }
-                ControlFlow::Continue(())
-            }
+            Event::Started(id, started) => self.started(id, started),
         }
     }
 

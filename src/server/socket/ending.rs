@@ -1,11 +1,8 @@
 //! How a socket is closed, and what is sent before.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::{future::poll_fn, ops::ControlFlow, time::Duration};
 
-use futures_util::{
-    SinkExt, StreamExt,
-    stream::{SplitSink, SplitStream},
-};
+use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::time::{sleep, timeout};
@@ -21,8 +18,6 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_millis(500);
 
 pub type WebSocket = WebSocketStream<TokioIo<Upgraded>>;
-pub type Sender = SplitSink<WebSocket, Message>;
-pub type Receiver = SplitStream<WebSocket>;
 
 /// How a socket ends.
 pub enum End {
@@ -56,13 +51,12 @@ pub fn broken(error: &Error) -> End {
 
 /// Closes a socket that was never served.
 pub async fn refuse(socket: WebSocket, close: Close) {
-    let (sender, receiver) = socket.split();
-    finish(sender, receiver, Outgoing::default(), End::Close(close)).await;
+    finish(socket, Outgoing::default(), End::Close(close)).await;
 }
 
 /// Sends the last messages and gives the client time to read them. If unread bytes were left in the buffers, the
 /// connection would be reset and the last messages lost.
-pub async fn finish(mut sender: Sender, mut receiver: Receiver, mut outgoing: Outgoing, end: End) {
+pub async fn finish(mut socket: WebSocket, mut outgoing: Outgoing, end: End) {
     match &end {
         End::Close(close) | End::Abort(close) => {
             tracing::debug!(code = close.code, reason = close.reason, "closed");
@@ -74,14 +68,15 @@ pub async fn finish(mut sender: Sender, mut receiver: Receiver, mut outgoing: Ou
     match end {
         End::Close(close) | End::Abort(close) => {
             outgoing.push(Message::Close(Some(close.into())));
-            let said = timeout(FAREWELL, outgoing.drain(&mut sender)).await;
+            let last = poll_fn(|cx| outgoing.poll_drain(cx, &mut socket));
+            let said = timeout(FAREWELL, last).await;
             if !matches!(said, Ok(Ok(()))) {
                 return;
             }
         }
         End::Closed => {
             // The reply to the client's close is already in the buffer.
-            if !matches!(timeout(FAREWELL, sender.flush()).await, Ok(Ok(()))) {
+            if !matches!(timeout(FAREWELL, socket.flush()).await, Ok(Ok(()))) {
                 return;
             }
         }
@@ -91,7 +86,7 @@ pub async fn finish(mut sender: Sender, mut receiver: Receiver, mut outgoing: Ou
         sleep(LINGER).await;
     } else {
         // Whether or not the client has closed its side, the wait is over.
-        let rest = async { while let Some(Ok(_)) = receiver.next().await {} };
+        let rest = async { while let Some(Ok(_)) = socket.next().await {} };
         let _ = timeout(FAREWELL, rest).await;
     }
 }

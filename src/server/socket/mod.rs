@@ -3,6 +3,7 @@
 //! One task per socket reads messages, polls the operations, watches the socket's right, and sends. The caller comes
 //! from `connection_init` alone, never from headers or cookies of the upgrade request.
 
+mod alarm;
 mod close;
 mod connection;
 mod conversation;

@@ -8,14 +8,16 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    task::{Context, Poll},
 };
 
 use async_graphql::Response;
 use futures_util::{
     StreamExt,
     future::{AbortHandle, Abortable, BoxFuture},
-    stream::{self, BoxStream, FuturesUnordered, SelectAll},
+    stream::{BoxStream, FuturesUnordered},
 };
+use tokio_stream::{StreamMap, StreamNotifyClose};
 
 use crate::{
     access::{Actor, Caller, SignedIn},
@@ -39,7 +41,6 @@ pub enum Started {
 pub const AT_ONCE: usize = 8;
 
 type Beginning = Abortable<BoxFuture<'static, (Arc<str>, Started)>>;
-type Events = Abortable<BoxStream<'static, (Arc<str>, Option<execution::Event>)>>;
 
 /// The operations of one socket.
 #[derive(Default)]
@@ -48,25 +49,13 @@ pub struct Operations {
     /// In order of arrival.
     waiting: VecDeque<Beginning>,
     beginnings: FuturesUnordered<Beginning>,
-    events: SelectAll<Events>,
+    events: StreamMap<Arc<str>, StreamNotifyClose<BoxStream<'static, execution::Event>>>,
 }
 
 struct Running {
     caller: Arc<Caller>,
+    /// Ends its beginning.
     abort: AbortHandle,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.abort.abort();
-    }
-}
-
-/// An event of one operation.
-pub enum Happened {
-    Started(Arc<str>, Started),
-    /// A subscription's event, or its end.
-    Event(Arc<str>, Option<execution::Event>),
 }
 
 impl Operations {
@@ -98,24 +87,18 @@ impl Operations {
 
     /// Continues an operation as a stream of events.
     pub fn follow(&mut self, id: Arc<str>, events: BoxStream<'static, execution::Event>) {
-        let Some(running) = self.running.get_mut(&id) else {
-            return;
-        };
-        let (abort, registration) = AbortHandle::new_pair();
-        running.abort = abort;
-        let end = stream::once(std::future::ready(None));
-        let events = events
-            .map(Some)
-            .chain(end)
-            .map(move |event| (Arc::clone(&id), event));
-        self.events
-            .push(Abortable::new(events.boxed(), registration));
+        if self.contains(&id) {
+            self.events.insert(id, StreamNotifyClose::new(events));
+        }
     }
 
     /// Ends an operation, whatever its state. It produces nothing more. Unknown ids are ignored, since the operation
     /// may have ended while the client's message was on its way.
     pub fn end(&mut self, id: &str) {
-        self.running.remove(id);
+        if let Some(running) = self.running.remove(id) {
+            running.abort.abort();
+            self.events.remove(id);
+        }
     }
 
     /// Updates the actor of all running operations.
@@ -125,36 +108,38 @@ impl Operations {
         }
     }
 
-    /// The next event; pending forever while nothing runs. Operations start while fewer than `at_once` run. Without
-    /// `with_events`, subscriptions are not polled. Cancel-safe.
-    pub async fn happen(&mut self, at_once: usize, with_events: bool) -> Happened {
-        let Self {
-            waiting,
-            beginnings,
-            events,
-            ..
-        } = self;
+    /// Starts operations while fewer than `at_once` start, and returns the next one that has started.
+    pub fn poll_started(
+        &mut self,
+        cx: &mut Context<'_>,
+        at_once: usize,
+    ) -> Poll<(Arc<str>, Started)> {
         loop {
-            while beginnings.len() < at_once {
-                let Some(next) = waiting.pop_front() else {
+            while self.beginnings.len() < at_once {
+                let Some(next) = self.waiting.pop_front() else {
                     break;
                 };
                 if !next.is_aborted() {
-                    beginnings.push(next);
+                    self.beginnings.push(next);
                 }
             }
-            tokio::select! {
-                Some(begun) = beginnings.next() => {
-                    // An aborted operation produces nothing.
-                    if let Ok((id, started)) = begun {
-                        return Happened::Started(id, started);
-                    }
-                }
-                Some((id, event)) = events.next(), if with_events => {
-                    return Happened::Event(id, event);
-                }
-                else => return std::future::pending().await,
+            match self.beginnings.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(begun))) => return Poll::Ready(begun),
+                // An aborted operation produces nothing.
+                Poll::Ready(Some(Err(_))) => {}
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }
+        }
+    }
+
+    /// The next event of a subscription, or its end.
+    pub fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<(Arc<str>, Option<execution::Event>)> {
+        match self.events.poll_next_unpin(cx) {
+            Poll::Ready(Some(event)) => Poll::Ready(event),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 }
@@ -163,6 +148,7 @@ impl Operations {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
+    use futures_util::stream;
     use parking_lot::Mutex;
 
     use super::*;
@@ -187,17 +173,19 @@ mod tests {
     async fn watch(operations: &mut Operations, with_events: bool) -> Vec<String> {
         let mut seen = Vec::new();
         let moment = std::time::Duration::from_millis(50);
-        while let Ok(happened) =
-            tokio::time::timeout(moment, operations.happen(AT_ONCE, with_events)).await
-        {
-            match happened {
-                Happened::Started(id, Started::Events(events)) => operations.follow(id, events),
-                Happened::Started(id, _) => seen.push(format!("{id} answered")),
-                Happened::Event(id, event) => {
-                    seen.push(format!("{id} {event:?}"));
+        let all = std::future::poll_fn(|cx| {
+            while let Poll::Ready((id, started)) = operations.poll_started(cx, AT_ONCE) {
+                match started {
+                    Started::Events(events) => operations.follow(id, events),
+                    _ => seen.push(format!("{id} answered")),
                 }
             }
-        }
+            while with_events && let Poll::Ready((id, event)) = operations.poll_event(cx) {
+                seen.push(format!("{id} {event:?}"));
+            }
+            Poll::<()>::Pending
+        });
+        assert!(tokio::time::timeout(moment, all).await.is_err());
         seen
     }
 
@@ -237,13 +225,12 @@ mod tests {
             });
         }
         operations.end("1");
-        let moment = std::time::Duration::from_millis(50);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
 
-        let happened = tokio::time::timeout(moment, operations.happen(0, true)).await;
-        assert!(happened.is_err() && begun.lock().is_empty());
-        let happened = tokio::time::timeout(moment, operations.happen(AT_ONCE, true)).await;
+        assert!(operations.poll_started(&mut cx, 0).is_pending());
+        assert!(begun.lock().is_empty());
+        assert!(operations.poll_started(&mut cx, AT_ONCE).is_pending());
 
-        assert!(happened.is_err());
         let mut begun = begun.lock().clone();
         begun.sort_unstable();
         let expected: Vec<_> = (0..=AT_ONCE).filter(|n| *n != 1).collect();

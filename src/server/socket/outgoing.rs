@@ -1,9 +1,12 @@
 //! The queue of messages to send on one socket.
 
-use std::{collections::VecDeque, pin::Pin, task::Poll};
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
-use futures_util::{Sink, ready};
+use futures_util::{Sink, SinkExt, ready};
 use tungstenite::{
     Error, Message,
     protocol::frame::{
@@ -68,27 +71,24 @@ impl Outgoing {
         self.waiting.len() >= FULL || self.bytes >= FULL_BYTES
     }
 
-    /// Sends queued messages. Cancel-safe: a message leaves the queue only when it is in the socket's buffer.
+    /// Sends queued messages. A message leaves the queue only when it is in the socket's buffer.
     ///
     /// # Errors
     /// When the connection is broken, or the client does not read.
-    pub async fn drain<S>(&mut self, sink: &mut S) -> Result<(), Error>
+    pub fn poll_drain<S>(&mut self, cx: &mut Context<'_>, sink: &mut S) -> Poll<Result<(), Error>>
     where
         S: Sink<Message, Error = Error> + Unpin,
     {
-        std::future::poll_fn(|cx| {
-            while !self.waiting.is_empty() {
-                ready!(Pin::new(&mut *sink).poll_ready(cx))?;
-                if let Some(message) = self.waiting.pop_front() {
-                    self.bytes -= message.len();
-                    Pin::new(&mut *sink).start_send(message)?;
-                }
+        while !self.waiting.is_empty() {
+            ready!(sink.poll_ready_unpin(cx))?;
+            if let Some(message) = self.waiting.pop_front() {
+                self.bytes -= message.len();
+                sink.start_send_unpin(message)?;
             }
-            ready!(Pin::new(&mut *sink).poll_flush(cx))?;
-            self.is_busy = false;
-            Poll::Ready(Ok(()))
-        })
-        .await
+        }
+        ready!(sink.poll_flush_unpin(cx))?;
+        self.is_busy = false;
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The right of a socket: how it is claimed, renewed and ended.
 
+use std::task::{Context, Poll};
+
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -99,8 +101,8 @@ impl Standing {
     }
 
     /// Waits for a notification that the user's rights may have changed.
-    pub async fn changed(&self) {
-        self.seat.changed().await;
+    pub fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.seat.poll_changed(cx)
     }
 }
 
@@ -146,11 +148,11 @@ impl Questions {
             .push(Box::pin(async { Learned::Again(answer.await) }));
     }
 
-    /// The next answer; pending forever while there are no calls. Cancel-safe.
-    pub async fn next(&mut self) -> Learned {
-        match self.open.next().await {
-            Some(learned) => learned,
-            None => std::future::pending().await,
+    /// The next answer; pending while there are no calls.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Learned> {
+        match self.open.poll_next_unpin(cx) {
+            Poll::Ready(Some(learned)) => Poll::Ready(learned),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 

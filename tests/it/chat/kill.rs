@@ -13,26 +13,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{SinkExt, StreamExt, future::join_all};
+use futures_util::future::join_all;
 use madang::{
-    access::Role,
-    app::App,
     chat::store::log::Log,
-    clock::Clock,
     connection::{self, Cursors},
     ids::ChatSessionId,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio_tungstenite::{
-    client_async,
-    tungstenite::{Message, client::IntoClientRequest},
-};
 
-use crate::support::{
-    Backends, Database, OwnServer, PASSWORD, Process, config, insert_user, mongodb_url, mutate,
-};
+use super::servers::Servers;
+use crate::support::{PASSWORD, Said, Socket, mutate};
 
 const EVENTS: &str = "subscription ($s: ID!, $a: String) { chatEvents(chatSessionId: $s, after: $a) { __typename cursor
     ... on ChatAdded { chat { id seq content } } ... on ChatUpdated { chat { id seq content } } ... on ChatDeleted { chat { id seq content } } } }";
@@ -212,21 +203,10 @@ async fn follow_once(
     session: &str,
     seen: &mut Seen,
     is_done: &impl Fn(&Seen) -> bool,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let stream = TcpStream::connect(address).await?;
-    let mut request = format!("ws://{address}/graphql").into_client_request()?;
-    let protocol = "graphql-transport-ws".parse()?;
-    request
-        .headers_mut()
-        .insert("sec-websocket-protocol", protocol);
-    let (mut socket, _) = client_async(request, stream).await?;
-    let init = json!({ "type": "connection_init", "payload": { "token": token } });
-    socket.send(Message::text(init.to_string())).await?;
-    while !matches!(socket.next().await.ok_or("closed")??, Message::Text(_)) {}
+) -> io::Result<()> {
+    let mut socket = Socket::open(address, token).await?;
     let variables = json!({ "s": session, "a": seen.cursor });
-    let payload = json!({ "query": EVENTS, "variables": variables });
-    let subscribe = json!({ "type": "subscribe", "id": "1", "payload": payload });
-    socket.send(Message::text(subscribe.to_string())).await?;
+    socket.subscribe(EVENTS, variables).await?;
     let began = Instant::now();
     loop {
         let message = tokio::time::timeout(Duration::from_millis(500), socket.next()).await;
@@ -234,14 +214,10 @@ async fn follow_once(
         if is_done(seen) || began.elapsed() > Duration::from_secs(60) {
             return Ok(());
         }
-        let Ok(message) = message else { continue };
-        let Some(message) = message else {
+        let Ok(said) = message else { continue };
+        let Said::Message(message) = said? else {
             return Ok(());
         };
-        let Message::Text(text) = message? else {
-            continue;
-        };
-        let message: Value = serde_json::from_str(&text)?;
         if message["type"] == "next" {
             let payload = &message["payload"];
             if payload["errors"].is_null() {
@@ -251,7 +227,7 @@ async fn follow_once(
                 assert_eq!(code, "UNAVAILABLE", "{payload}");
             }
         } else if message["type"] == "complete" {
-            return Err(io::Error::other("it ended").into());
+            return Err(io::Error::other("it ended"));
         }
     }
 }
@@ -259,43 +235,24 @@ async fn follow_once(
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_repeated_or_left_out_when_servers_are_killed() {
     let (kills, clients) = (setting("CHAT_KILLS", 5), setting("CHAT_CLIENTS", 60));
-    let backends = Backends::of_this_run();
-    let volume = tempfile::tempdir().unwrap();
-    let database = Database::make(backends, volume.path()).await;
-    let mongodb = mongodb_url(backends);
-    let mut redis = match backends {
-        Backends::Embedded => None,
-        Backends::Engines => Some(OwnServer::redis().await),
-    };
-    let secret = "a secret of thirty-two bytes, at least";
-    let mut flags = vec!["--database-url".to_owned(), database.url.clone()];
-    if let (Some(mongodb), Some(redis)) = (mongodb, &redis) {
-        flags.extend([
-            "--mongodb-url".to_owned(),
-            mongodb,
-            "--redis-url".to_owned(),
-            redis.url(),
-        ]);
-    }
-    let mut all: Vec<_> = flags.iter().map(String::as_str).collect();
-    let open = async |flags: &[&str]| {
-        let flags = [flags, &["--jwt-secret", secret]].concat();
-        App::open(config(volume.path(), &flags), Clock::system())
-            .await
-            .unwrap()
-    };
-    let app = open(&all).await;
-    insert_user(&app, "ann", Role::User).await;
-    drop(app);
     let many = (clients + 100).to_string();
-    all.extend(["--limit-sockets", &many, "--limit-anonymous-sockets", &many]);
-    all.extend(["--access-token-ttl", "1h", "--limit-init-time", "30s"]);
-    let start = || Process::start(&[], volume.path(), &all);
+    let mut servers = Servers::new(&[
+        "--limit-sockets",
+        &many,
+        "--limit-anonymous-sockets",
+        &many,
+        "--access-token-ttl",
+        "1h",
+        "--limit-init-time",
+        "30s",
+    ])
+    .await;
+    servers.user("ann").await;
 
     // On engines two servers, which are killed in turns.
-    let count = if redis.is_some() { 2 } else { 1 };
-    let mut servers: Vec<_> = (0..count).map(|_| Some(start())).collect();
-    let listening = servers
+    let count = servers.count();
+    let mut running: Vec<_> = (0..count).map(|_| Some(servers.start())).collect();
+    let listening = running
         .iter()
         .flatten()
         .map(|server| Some(server.address()));
@@ -331,12 +288,12 @@ async fn nothing_is_lost_repeated_or_left_out_when_servers_are_killed() {
         tokio::time::sleep(Duration::from_millis(400 + 137 * (kill as u64 % 7))).await;
         let which = kill % count;
         addresses.lock()[which] = None;
-        servers[which].take().unwrap().kill();
-        let server = start();
+        running[which].take().unwrap().kill();
+        let server = servers.start();
         addresses.lock()[which] = Some(server.address());
-        servers[which] = Some(server);
+        running[which] = Some(server);
     }
-    if let Some(redis) = &mut redis {
+    if let Some(redis) = &mut servers.redis {
         redis.kill();
         tokio::time::sleep(Duration::from_secs(10)).await;
         redis.start_again(&[]).await;
@@ -355,7 +312,7 @@ async fn nothing_is_lost_repeated_or_left_out_when_servers_are_killed() {
     let last = last["chat"]["id"].as_str().unwrap().to_owned();
     acknowledged.insert(last, "the end".to_owned());
 
-    let app = open(&all[..flags.len()]).await;
+    let app = servers.app().await;
     let id = ChatSessionId::parse(&session).unwrap();
     let head = Log::open(&app).await.unwrap().heads(&[id]).await.unwrap()[0];
     *until.lock() = Some(head.rev.0);

@@ -2,7 +2,9 @@
 
 mod kill;
 mod live;
+mod servers;
 mod sessions;
+mod sockets;
 mod talk;
 
 use std::sync::Arc;

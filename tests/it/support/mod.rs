@@ -6,6 +6,7 @@ mod database;
 pub mod log;
 mod process;
 mod servers;
+mod socket;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -36,6 +37,7 @@ pub use cut::{Cut, proxy};
 pub use database::{Backends, Database, SharedRedis, blobs_url, mongodb_url, tables};
 pub use process::{Process, address_of, mutate};
 pub use servers::OwnServer;
+pub use socket::{Said, Socket};
 
 /// A password that nobody else has.
 pub const PASSWORD: &str = "correct horse battery";
