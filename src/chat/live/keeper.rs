@@ -88,7 +88,7 @@ impl Keeper {
         loop {
             let due = self.due();
             tokio::select! {
-                heard = self.listener.next() => self.hear(heard),
+                heard = self.listener.next() => self.hear(heard).await,
                 () = shared.wake.notified() => self.todo.read = true,
                 () = sleep_until(due) => {}
             }
@@ -98,7 +98,7 @@ impl Keeper {
                 break;
             }
             if self.work().await.is_err() {
-                self.feed(Signal::Over);
+                self.feed(Signal::Over).await;
                 break;
             }
         }
@@ -116,7 +116,7 @@ impl Keeper {
         due
     }
 
-    fn hear(&mut self, heard: Heard<Uuid>) {
+    async fn hear(&mut self, heard: Heard<Uuid>) {
         let Heard::News(news) = heard else {
             self.todo = Todo {
                 read: true,
@@ -136,7 +136,7 @@ impl Keeper {
             self.todo.people = true;
         } else if news.topic == self.topics.typing {
             let user = UserId::from_uuid(news.about);
-            self.tell(What::Typing(user));
+            self.tell(What::Typing(user)).await;
         } else {
             self.look_soon();
         }
@@ -208,13 +208,14 @@ impl Keeper {
                 .filter(|user| !there.contains(user))
                 .collect();
             if !lost.is_empty() {
-                self.feed(Signal::Check(lost));
+                self.feed(Signal::Check(lost)).await;
             }
         }
         let has_changed = may_have_changed && present.updated_at != self.session.updated_at;
         self.session = Arc::new(present);
         if has_changed {
-            self.tell(What::SessionUpdated(Arc::clone(&self.session)));
+            self.tell(What::SessionUpdated(Arc::clone(&self.session)))
+                .await;
         }
         Ok(())
     }
@@ -227,7 +228,8 @@ impl Keeper {
             let is_all = changes.len() < reader::LIMIT as usize;
             for (rev, chat) in changes {
                 let is_new = chat.born == rev;
-                self.feed(Signal::Event(Event::of_change(rev, chat, is_new)));
+                self.feed(Signal::Event(Event::of_change(rev, chat, is_new)))
+                    .await;
             }
             if is_all {
                 return Ok(());
@@ -235,16 +237,17 @@ impl Keeper {
         }
     }
 
-    fn tell(&self, what: What) {
+    async fn tell(&self, what: What) {
         let rev = self.shared.feed.rev();
-        self.feed(Signal::Event(Event { rev, what }));
+        self.feed(Signal::Event(Event { rev, what })).await;
     }
 
-    fn feed(&self, signal: Signal) {
-        self.shared.feed.feed(Fed {
+    async fn feed(&self, signal: Signal) {
+        let fed = Fed {
             signal: Arc::new(signal),
             rendered: None,
-        });
+        };
+        self.shared.feed.feed(fed).await;
     }
 
     async fn tell_people(&mut self) {
@@ -264,7 +267,8 @@ impl Keeper {
             joined,
             left,
             count: self.session.participant_count,
-        });
+        })
+        .await;
     }
 
     async fn renew(&self) {
@@ -314,7 +318,7 @@ impl Keeper {
         let went: Vec<_> = some(&mut before.difference(&present));
         if !came.is_empty() || !went.is_empty() {
             let online = i32::try_from(present.len()).unwrap_or(i32::MAX);
-            self.tell(What::Presence { came, went, online });
+            self.tell(What::Presence { came, went, online }).await;
         }
     }
 }

@@ -80,7 +80,7 @@ impl Shaping {
             }
             Signal::Check(_) | Signal::Over => None,
         };
-        self.feed.feed(Fed { signal, rendered });
+        self.feed.feed(Fed { signal, rendered }).await;
     }
 
     async fn catch_up(&self, room: &Shared) {

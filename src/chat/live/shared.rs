@@ -8,7 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::{
+    sync::{Notify, broadcast, watch},
+    task::yield_now,
+};
 
 use crate::{
     app::App,
@@ -34,22 +37,27 @@ pub struct Fed {
     pub rendered: Option<Bytes>,
 }
 
-/// Signals for many subscribers, in order.
+/// Signals for many subscribers, in order. They are fed to one crowd after the other. Otherwise thousands of sockets would
+/// be woken at once, and whatever else the server does would wait until the last of them has sent its message.
 pub struct Feed {
-    sender: broadcast::Sender<Fed>,
+    crowds: Mutex<Vec<Arc<Crowd>>>,
     /// How far it has come.
     rev: watch::Sender<Rev>,
-    /// Held while something is fed, so that who subscribes knows what the feed brings.
-    feeding: Mutex<()>,
+}
+
+/// Some of the subscribers of a feed.
+struct Crowd {
+    sender: broadcast::Sender<Fed>,
+    /// How far it was fed. Locked while it is fed, so that who subscribes knows what the feed brings.
+    rev: Mutex<Rev>,
 }
 
 impl Feed {
     /// A feed that has come as far as `rev`.
     pub fn new(rev: Rev) -> Self {
         Self {
-            sender: broadcast::Sender::new(BACKLOG),
+            crowds: Mutex::default(),
             rev: watch::Sender::new(rev),
-            feeding: Mutex::default(),
         }
     }
 
@@ -65,29 +73,70 @@ impl Feed {
 
     /// What is fed from now on, and the number up to which a subscriber has to read the store.
     pub fn follow(&self) -> (broadcast::Receiver<Fed>, Rev) {
-        let _nothing_is_fed = self.feeding.lock();
-        (self.sender.subscribe(), self.rev())
+        let mut crowds = self.crowds.lock();
+        let with_room = crowds
+            .iter()
+            .find(|crowd| crowd.sender.receiver_count() < CROWD);
+        if let Some(crowd) = with_room {
+            return crowd.follow();
+        }
+        let crowd = Arc::new(Crowd {
+            sender: broadcast::Sender::new(BACKLOG),
+            // It is not fed what the others are being fed at this moment.
+            rev: Mutex::new(self.rev()),
+        });
+        crowds.push(Arc::clone(&crowd));
+        crowd.follow()
     }
 
-    /// Feeds a signal. That of a change takes the feed as far as the change.
-    pub fn feed(&self, fed: Fed) {
+    /// Feeds a signal. That of a change takes the feed as far as the change. To be called by one task only, or the order
+    /// would be lost.
+    pub async fn feed(&self, fed: Fed) {
         let rev = match &*fed.signal {
             Signal::Event(event) if event.chat().is_some() => Some(event.rev),
             _ => None,
         };
-        let _one_at_a_time = self.feeding.lock();
-        // Fails when nobody is there.
-        let _ = self.sender.send(fed);
-        if let Some(rev) = rev {
-            self.rev.send_replace(rev);
+        let crowds = {
+            let mut crowds = self.crowds.lock();
+            crowds.retain(|crowd| crowd.sender.receiver_count() > 0);
+            if let Some(rev) = rev {
+                self.rev.send_replace(rev);
+            }
+            crowds.clone()
+        };
+        for (n, crowd) in crowds.iter().enumerate() {
+            if n > 0 {
+                yield_now().await;
+            }
+            crowd.feed(fed.clone(), rev);
         }
     }
 
     /// Whether somebody follows it.
     pub fn is_followed(&self) -> bool {
-        self.sender.receiver_count() > 0
+        let crowds = self.crowds.lock();
+        crowds.iter().any(|crowd| crowd.sender.receiver_count() > 0)
     }
 }
+
+impl Crowd {
+    fn follow(&self) -> (broadcast::Receiver<Fed>, Rev) {
+        let rev = self.rev.lock();
+        (self.sender.subscribe(), *rev)
+    }
+
+    fn feed(&self, fed: Fed, rev: Option<Rev>) {
+        let mut fed_up_to = self.rev.lock();
+        // Fails when nobody is there.
+        let _ = self.sender.send(fed);
+        if let Some(rev) = rev {
+            *fed_up_to = rev;
+        }
+    }
+}
+
+/// The most subscribers that are woken at once: about as many as the queue of a thread has room for.
+const CROWD: usize = 128;
 
 /// How many events a subscriber may be behind before it has to read what it missed from the store.
 const BACKLOG: usize = 256;
