@@ -10,6 +10,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::LocalSet,
     time::{sleep, sleep_until, timeout},
 };
@@ -130,10 +131,10 @@ async fn measure(load: Rc<Load>) -> anyhow::Result<()> {
         reorders: 0,
         latencies: Vec::new(),
     }));
-    let gate = Rc::new(Semaphore::new(AT_ONCE));
+    let gate = Arc::new(Semaphore::new(AT_ONCE));
     for n in 0..load.subscribers {
-        let (load, tally, gate) = (Rc::clone(&load), Rc::clone(&tally), Rc::clone(&gate));
-        let permit = gate.acquire_owned_rc().await;
+        let (load, tally) = (Rc::clone(&load), Rc::clone(&tally));
+        let permit = Arc::clone(&gate).acquire_owned().await?;
         tokio::task::spawn_local(async move {
             let followed = follow(&load, n, &tally, permit).await;
             let mut tally = tally.borrow_mut();
@@ -197,31 +198,16 @@ fn own_cpu() -> f64 {
     crate::process::own_cpu()
 }
 
-trait AcquireRc {
-    async fn acquire_owned_rc(&self) -> Permit;
-}
-
-/// A place among those who connect.
-struct Permit(Rc<Semaphore>);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.add_permits(1);
-    }
-}
-
-impl AcquireRc for Rc<Semaphore> {
-    async fn acquire_owned_rc(&self) -> Permit {
-        if let Ok(permit) = self.acquire().await {
-            permit.forget();
-        }
-        Permit(Rc::clone(self))
-    }
-}
-
 thread_local! {
     /// What was read last, by whichever socket.
     static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 << 10]);
+}
+
+/// The address of subscriber `n`: not those of an earlier load, whose ports are taken for another minute.
+fn source(n: usize) -> Ipv4Addr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let host = u8::try_from(n / PER_ADDRESS).unwrap_or(u8::MAX);
+    Ipv4Addr::new(127, high, low, host.saturating_add(1))
 }
 
 /// Opens a socket, subscribes, and reads until it ends.
@@ -229,14 +215,11 @@ async fn follow(
     load: &Load,
     n: usize,
     tally: &RefCell<Tally>,
-    permit: Permit,
+    permit: OwnedSemaphorePermit,
 ) -> anyhow::Result<()> {
     let session = &load.sessions[n % load.sessions.len()];
     let socket = TcpSocket::new_v4()?;
-    let host = u8::try_from(n / PER_ADDRESS)
-        .unwrap_or(u8::MAX)
-        .saturating_add(1);
-    socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 0)))?;
+    socket.bind(SocketAddr::from((source(n), 0)))?;
     let server = SocketAddr::from((Ipv4Addr::LOCALHOST, load.port));
     let mut stream = socket.connect(server).await?;
     stream.set_nodelay(true)?;
@@ -364,7 +347,7 @@ async fn send(load: &Rc<Load>, tally: &Rc<RefCell<Tally>>) -> anyhow::Result<(u6
         return Ok((0, 0));
     }
     let count = (load.rate * load.seconds as f64) as u64;
-    let senders = Rc::new(Semaphore::new(SENDERS));
+    let senders = Arc::new(Semaphore::new(SENDERS));
     let idle: Rc<RefCell<Vec<TcpStream>>> = Rc::default();
     let failed = Rc::new(RefCell::new(0));
     let began = Instant::now();
@@ -373,7 +356,7 @@ async fn send(load: &Rc<Load>, tally: &Rc<RefCell<Tally>>) -> anyhow::Result<(u6
     for k in 0..count {
         let due = Duration::from_secs_f64(k as f64 / load.rate);
         sleep_until((began + due).into()).await;
-        let permit = senders.acquire_owned_rc().await;
+        let permit = Arc::clone(&senders).acquire_owned().await?;
         let (load, idle, failed) = (Rc::clone(load), Rc::clone(&idle), Rc::clone(&failed));
         running.push(tokio::task::spawn_local(async move {
             let _permit = permit;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, Interface, Object, Subscription};
-use bytes::Bytes;
 use futures_util::{
     Stream, StreamExt,
     future::join_all,
@@ -273,12 +272,9 @@ impl ChatTyping {
 }
 
 fn piece(delivery: Delivery) -> Piece {
-    let given = |event: Event| Piece::Own(Given(Arc::new(event)));
     match delivery {
         Delivery::Rendered(rendered) => Piece::Rendered(rendered),
-        Delivery::Own(event) => given(event),
-        // Only of subscriptions without a shape, of which there is none here.
-        Delivery::Shared(_) => Piece::Rendered(Bytes::new()),
+        Delivery::Event(event) => Piece::Own(Given(Arc::new(event))),
     }
 }
 

@@ -76,11 +76,8 @@ enum Phase {
 
 /// An event of a subscription.
 pub enum Delivery {
-    /// For this subscriber alone.
-    Own(Event),
-    /// One that all subscribers get.
-    Shared(Arc<Signal>),
-    /// The same, as a response.
+    Event(Event),
+    /// The response to one, which all subscribers of the shape get.
     Rendered(Bytes),
 }
 
@@ -89,11 +86,7 @@ impl Delivery {
     #[must_use]
     pub fn into_event(self) -> Option<Event> {
         match self {
-            Self::Own(event) => Some(event),
-            Self::Shared(signal) => match &*signal {
-                Signal::Event(event) => Some(event.clone()),
-                Signal::Check(_) | Signal::Over => None,
-            },
+            Self::Event(event) => Some(event),
             Self::Rendered(_) => None,
         }
     }
@@ -186,7 +179,7 @@ impl Subscriber {
     async fn next(&mut self) -> Result<Delivery> {
         loop {
             if let Some(event) = self.ready.pop_front() {
-                return Ok(Delivery::Own(event));
+                return Ok(Delivery::Event(event));
             }
             match self.phase {
                 Phase::Replay(until) if self.last >= until => self.phase = Phase::Ready,
@@ -231,7 +224,7 @@ impl Subscriber {
     async fn say_ready(&self) -> Result<Delivery> {
         let session = Arc::new(self.room.session().await?);
         let online = self.room.online(self.takes_part.then_some(self.user)).await;
-        Ok(Delivery::Own(Event {
+        Ok(Delivery::Event(Event {
             rev: self.last,
             what: What::Ready { session, online },
         }))
@@ -255,19 +248,22 @@ impl Subscriber {
         };
         match signal {
             Ok(Fed { signal, rendered }) => {
-                let is_mine = match &*signal {
-                    Signal::Event(event) => self.is_for_me(event),
+                let event = match &*signal {
+                    Signal::Event(event) => event,
                     Signal::Check(lost) => {
                         if lost.contains(&self.user) {
                             self.check_again().await?;
                         }
-                        false
+                        return Ok(None);
                     }
                     Signal::Over => return Err(Error::NotFound),
                 };
-                Ok(is_mine.then_some(match rendered {
+                if !self.is_for_me(event) {
+                    return Ok(None);
+                }
+                Ok(Some(match rendered {
                     Some(rendered) => Delivery::Rendered(rendered),
-                    None => Delivery::Shared(signal),
+                    None => Delivery::Event(event.clone()),
                 }))
             }
             Err(RecvError::Lagged(_)) => {

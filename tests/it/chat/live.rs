@@ -518,11 +518,44 @@ fn counting(operation: usize, count: &Arc<AtomicUsize>) -> Shape {
     })
 }
 
+type Deliveries = BoxStream<'static, Result<Delivery>>;
+
+/// Follows from `after` on with a shape. Returns the number of its ChatReady too.
+async fn follow_in_shape(
+    yard: &Yard,
+    client: &Client,
+    after: Option<i64>,
+    shape: Shape,
+) -> (i64, Deliveries) {
+    let wish = Wish {
+        session: ChatSessionId::parse(&yard.session).unwrap(),
+        after: after.map(Rev),
+        presence: false,
+    };
+    let caller = client.caller().await;
+    let followed = live::subscribe(yard.app.app.clone(), caller, wish, Some(shape));
+    let mut followed = followed.await.unwrap().boxed();
+    let ready = followed.next().await.unwrap().unwrap().into_event();
+    let ready = ready.unwrap();
+    assert!(matches!(ready.what, What::Ready { .. }));
+    (ready.rev.0, followed)
+}
+
+/// Asserts that the events up to `last` come next, all of them and in order.
+async fn expect_rendered(followed: &mut Deliveries, after: i64, last: i64) {
+    for n in after + 1..=last {
+        let next = tokio::time::timeout(Duration::from_secs(15), followed.next()).await;
+        match next.expect("nothing comes").unwrap().unwrap() {
+            Delivery::Rendered(bytes) => assert_eq!(bytes, n.to_string()),
+            Delivery::Event(event) => panic!("{event:?}"),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_executed_once_for_all_who_want_it_in_the_same_shape() {
     let yard = yard().await;
     let counts = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
-    let session = ChatSessionId::parse(&yard.session).unwrap();
     let mut followers = Vec::new();
     for n in 0..40 {
         let (client, shape) = if n % 2 == 0 {
@@ -530,23 +563,7 @@ async fn an_event_is_executed_once_for_all_who_want_it_in_the_same_shape() {
         } else {
             (&yard.ben, counting(2, &counts[1]))
         };
-        let wish = Wish {
-            session,
-            after: Some(Rev(0)),
-            presence: false,
-        };
-        let caller = client.caller().await;
-        let followed = live::subscribe(yard.app.app.clone(), caller, wish, Some(shape));
-        let mut followed = followed.await.unwrap().boxed();
-        let ready = followed
-            .next()
-            .await
-            .unwrap()
-            .unwrap()
-            .into_event()
-            .unwrap();
-        assert!(matches!(ready.what, What::Ready { .. }));
-        followers.push(followed);
+        followers.push(follow_in_shape(&yard, client, Some(0), shape).await.1);
     }
 
     for n in 1..=10 {
@@ -554,12 +571,39 @@ async fn an_event_is_executed_once_for_all_who_want_it_in_the_same_shape() {
     }
 
     for followed in &mut followers {
-        for n in 1..=10 {
-            match followed.next().await.unwrap().unwrap() {
-                Delivery::Rendered(bytes) => assert_eq!(bytes, n.to_string()),
-                other => panic!("{:?}", other.into_event()),
-            }
-        }
+        expect_rendered(followed, 0, 10).await;
     }
     assert_eq!(counts.map(|count| count.load(Ordering::SeqCst)), [10, 10]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_come_while_others_talk_miss_nothing() {
+    const CHATS: i64 = 60;
+    let yard = yard().await;
+    let count = Arc::default();
+    let mut followers = Vec::new();
+    // More than are fed at once.
+    for _ in 0..150 {
+        followers.push(follow_in_shape(&yard, &yard.ben, None, counting(1, &count)).await);
+    }
+
+    let talk = async {
+        for n in 1..=CHATS {
+            say(&yard.ann, &yard.session, &n.to_string()).await;
+        }
+    };
+    let come = async {
+        for _ in 0..150 {
+            followers.push(follow_in_shape(&yard, &yard.ben, None, counting(1, &count)).await);
+        }
+    };
+    tokio::join!(talk, come);
+
+    for (ready, followed) in &mut followers {
+        expect_rendered(followed, *ready, CHATS).await;
+    }
+    assert_eq!(
+        count.load(Ordering::SeqCst),
+        usize::try_from(CHATS).unwrap()
+    );
 }
