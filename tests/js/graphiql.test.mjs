@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { launchContext, screenshots } from './support/browser.mjs';
+import { launch, screenshots } from './support/browser.mjs';
 import { madang } from './support/madang.mjs';
 
 let shots, browser, page;
@@ -12,15 +12,16 @@ const complaints = [];
 
 before(async () => {
   shots = await screenshots();
-  browser = await launchContext({ viewport: { width: 1280, height: 800 } });
-  await browser.route('**/*', (route) => {
+  browser = await launch();
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  await context.route('**/*', (route) => {
     const { hostname, protocol } = new URL(route.request().url());
     const isOurs = ['127.0.0.1', 'localhost', '[::1]'].includes(hostname);
     if (isOurs || protocol === 'data:' || protocol === 'blob:') return route.continue();
     strangers.push(route.request().url());
     return route.abort();
   });
-  page = await browser.newPage();
+  page = await context.newPage();
   page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
   page.on('pageerror', (error) => complaints.push(String(error)));
   await page.goto(`${madang.url}/graphiql`);
