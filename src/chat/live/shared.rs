@@ -74,9 +74,7 @@ impl Feed {
     /// What is fed from now on, and the number up to which a subscriber has to read the store.
     pub fn follow(&self) -> (broadcast::Receiver<Fed>, Rev) {
         let mut crowds = self.crowds.lock();
-        let with_room = crowds
-            .iter()
-            .find(|crowd| crowd.sender.receiver_count() < CROWD);
+        let with_room = crowds.iter().find(|crowd| crowd.len() < CROWD);
         if let Some(crowd) = with_room {
             return crowd.follow();
         }
@@ -98,7 +96,7 @@ impl Feed {
         };
         let crowds = {
             let mut crowds = self.crowds.lock();
-            crowds.retain(|crowd| crowd.sender.receiver_count() > 0);
+            crowds.retain(|crowd| crowd.len() > 0);
             if let Some(rev) = rev {
                 self.rev.send_replace(rev);
             }
@@ -114,12 +112,15 @@ impl Feed {
 
     /// Whether somebody follows it.
     pub fn is_followed(&self) -> bool {
-        let crowds = self.crowds.lock();
-        crowds.iter().any(|crowd| crowd.sender.receiver_count() > 0)
+        self.crowds.lock().iter().any(|crowd| crowd.len() > 0)
     }
 }
 
 impl Crowd {
+    fn len(&self) -> usize {
+        self.sender.receiver_count()
+    }
+
     fn follow(&self) -> (broadcast::Receiver<Fed>, Rev) {
         let rev = self.rev.lock();
         (self.sender.subscribe(), *rev)

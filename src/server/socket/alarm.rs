@@ -11,7 +11,6 @@ use std::{
 use futures_util::task::AtomicWaker;
 
 /// Remembers whether a part of a task was woken, so that the task can be woken for another part without polling this one.
-#[derive(Clone)]
 pub struct Alarm(Arc<Bell>);
 
 struct Bell {
