@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::address_of;
+use crate::support::{JWT_SECRET, address_of};
 
 fn madang(volume: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_madang"));
@@ -162,7 +162,7 @@ fn a_secret_is_needed_with_a_server_and_never_printed() {
 
     let output = madang(volume.path(), &["serve"])
         .env("DATABASE_URL", "mysql://root:hunter2@127.0.0.1:1/x")
-        .env("JWT_SECRET", "a secret of thirty-two bytes, at least")
+        .env("JWT_SECRET", JWT_SECRET)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

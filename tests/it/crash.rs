@@ -19,13 +19,12 @@ use serde_json::{Value, json};
 
 use crate::{
     counters::wrong,
-    support::{Backends, Database, PASSWORD, Process, config, insert_user, mutate},
+    support::{Backends, Database, JWT_SECRET, PASSWORD, Process, config, insert_user, mutate},
 };
 
 /// The database as it is once the server is gone.
 async fn open(volume: &Path, url: &str) -> App {
-    let secret = "a secret of thirty-two bytes, at least";
-    let flags = ["--database-url", url, "--jwt-secret", secret];
+    let flags = ["--database-url", url, "--jwt-secret", JWT_SECRET];
     App::open(config(volume, &flags), Clock::system())
         .await
         .unwrap()

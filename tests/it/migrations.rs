@@ -4,7 +4,7 @@ use diesel::{QueryableByName, RunQueryDsl, sql_types::Text};
 use futures_util::future::join_all;
 use madang::db::{Conn, Db, on};
 
-use crate::support::{Backends, Cut, Database, config, proxy};
+use crate::support::{Backends, Cut, Database, JWT_SECRET, config, proxy};
 
 #[derive(QueryableByName)]
 struct Name {
@@ -21,7 +21,7 @@ struct Definition {
 
 async fn open(url: &str) -> Result<Db, madang::config::Fault> {
     let volume = tempfile::tempdir().unwrap();
-    let secret = ["--jwt-secret", "a secret of thirty-two bytes, at least"];
+    let secret = ["--jwt-secret", JWT_SECRET];
     let flags = ["--database-url", url, secret[0], secret[1]];
     Db::open(&config(volume.path(), &flags)).await
 }

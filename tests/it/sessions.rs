@@ -3,11 +3,11 @@
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-use crate::support::{Client, PASSWORD, TestApp};
+use crate::support::{Client, JWT_SECRET, PASSWORD, TestApp};
 
 const LOGIN: &str = "mutation($i: LoginInput!) { login(input: $i) { accessToken tokenType accessTokenExpiresAt refreshToken user { name email } } }";
 const REFRESH: &str = "mutation($i: RefreshAccessTokenInput) { refreshAccessToken(input: $i) { accessToken refreshToken user { email } } }";
-const SECRET: &[u8] = b"a secret of thirty-two bytes, at least";
+const SECRET: &[u8] = JWT_SECRET.as_bytes();
 
 async fn refresh_with(client: &Client, token: &str) -> crate::support::Answer {
     client

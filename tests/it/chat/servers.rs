@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    Backends, Database, OwnServer, PASSWORD, Process, config, insert_user, mongodb_url,
+    Backends, Database, JWT_SECRET, OwnServer, PASSWORD, Process, config, insert_user, mongodb_url,
 };
 
 pub struct Servers {
@@ -48,7 +48,7 @@ impl Servers {
 
     /// What the servers share, in this process. On embedded backends no server may write at the same time.
     pub async fn app(&self) -> App {
-        let secret = ["--jwt-secret", "a secret of thirty-two bytes, at least"];
+        let secret = ["--jwt-secret", JWT_SECRET];
         let flags = self.backends.iter().map(String::as_str).chain(secret);
         let flags: Vec<_> = flags.collect();
         let config = config(self.volume.path(), &flags);

@@ -11,14 +11,12 @@ use madang::{
     db::{Action, Db, on},
 };
 
-use crate::support::{Backends, Database, OwnServer, TestApp, config};
-
-const SECRET: &str = "a secret of thirty-two bytes, at least";
+use crate::support::{Backends, Database, JWT_SECRET, OwnServer, TestApp, config};
 
 /// Why a server with these settings does not start.
 async fn refusal(flags: &[&str]) -> String {
     let volume = tempfile::tempdir().unwrap();
-    let flags = [flags, &["--jwt-secret", SECRET]].concat();
+    let flags = [flags, &["--jwt-secret", JWT_SECRET]].concat();
     match App::open(config(volume.path(), &flags), Clock::system()).await {
         Ok(_) => panic!("it starts with {flags:?}"),
         Err(fault) => fault.to_string(),
@@ -125,7 +123,7 @@ async fn a_redis_that_evicts_and_engines_with_local_files_are_warned_of() {
     let volume = tempfile::tempdir().unwrap();
     let url = redis.url();
 
-    let flags = ["--redis-url", &url, "--jwt-secret", SECRET];
+    let flags = ["--redis-url", &url, "--jwt-secret", JWT_SECRET];
     let app = App::open(config(volume.path(), &flags), Clock::system())
         .await
         .unwrap();
@@ -141,7 +139,7 @@ async fn a_redis_that_evicts_and_engines_with_local_files_are_warned_of() {
 async fn empty_database() -> (tempfile::TempDir, Database, Config) {
     let volume = tempfile::tempdir().unwrap();
     let database = Database::make(Backends::of_this_run(), volume.path()).await;
-    let flags = ["--database-url", &database.url, "--jwt-secret", SECRET];
+    let flags = ["--database-url", &database.url, "--jwt-secret", JWT_SECRET];
     let config = config(volume.path(), &flags);
     (volume, database, config)
 }
@@ -256,7 +254,7 @@ fn the_doctor_says_what_works_and_what_does_not() {
             "--mongodb-url",
             "mongodb://127.0.0.1:9",
             "--jwt-secret",
-            SECRET,
+            JWT_SECRET,
         ],
     );
     assert_eq!(code, 1);

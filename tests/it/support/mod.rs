@@ -39,6 +39,9 @@ pub use process::{Process, address_of, mutate};
 pub use servers::OwnServer;
 pub use socket::{Said, Socket};
 
+/// What the servers of the tests sign with.
+pub const JWT_SECRET: &str = "a secret of thirty-two bytes, at least";
+
 /// A password that nobody else has.
 pub const PASSWORD: &str = "correct horse battery";
 
@@ -96,12 +99,7 @@ impl TestApp {
             flags.extend(url.iter().flat_map(|url| [setting, url]));
         }
         flags.extend(of_redis.iter().map(String::as_str));
-        flags.extend([
-            "--database-url",
-            &database.url,
-            "--jwt-secret",
-            "a secret of thirty-two bytes, at least",
-        ]);
+        flags.extend(["--database-url", &database.url, "--jwt-secret", JWT_SECRET]);
         let clock = Clock::system();
         let app = App::open(config(volume.path(), &flags), clock.clone())
             .await

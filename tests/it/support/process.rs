@@ -12,6 +12,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::JWT_SECRET;
+
 /// A server in a process of its own. Killed, as by SIGKILL, when it is dropped.
 pub struct Process {
     child: Child,
@@ -27,7 +29,7 @@ impl Process {
         let mut child = command
             .args(words)
             .args(["--bind", "127.0.0.1:0", "--rate-limits", "off"])
-            .args(["--jwt-secret", "a secret of thirty-two bytes, at least"])
+            .args(["--jwt-secret", JWT_SECRET])
             .args(["--log-format", "json"])
             .args(flags)
             .env_clear()
