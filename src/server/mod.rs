@@ -31,15 +31,12 @@ use self::{
     worker::{JOBS_AT_ONCE, Worker},
 };
 use crate::{
-    access::RIGHTS_CHANGED,
     app::App,
     budget::Budget,
-    bus::Listener,
     chat,
     clock::Clock,
     config::{Config, Fault},
     error::Result,
-    ids::UserId,
     posts::store::views,
     work::Place,
 };
@@ -66,12 +63,6 @@ impl Server {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let accounts = Arc::new(Accounts::new(app.clone()));
         let net = Net::new(&app, accounts.clone(), tasks.clone(), shutdown.clone()).await?;
-        let changes = app.bus.listen(&[RIGHTS_CHANGED]).await?;
-        tasks.spawn(
-            shutdown
-                .clone()
-                .run_until_cancelled_owned(forget_changed_rights(app.clone(), changes)),
-        );
 
         let schema = schema::build(Execution);
         let pages = Pages {
@@ -257,13 +248,6 @@ async fn stop_signal() {
 async fn flush_views(app: &App) {
     if let Err(error) = views::flush(app).await {
         tracing::warn!(%error, "views could not be written");
-    }
-}
-
-/// Drops the cached rights of users whose rights have changed on another server.
-async fn forget_changed_rights(app: App, mut changes: Listener<UserId>) {
-    loop {
-        app.rights.forget(changes.next().await);
     }
 }
 

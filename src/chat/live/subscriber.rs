@@ -234,7 +234,8 @@ impl Subscriber {
     async fn live(&mut self) -> Result<Option<Delivery>> {
         let rights = async {
             match &mut self.rights {
-                Some(rights) => drop(rights.next().await),
+                // Dropped from the cache first, or the old right might be found there.
+                Some(rights) => self.app.rights.forget(rights.next().await),
                 None => std::future::pending().await,
             }
         };

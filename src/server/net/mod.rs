@@ -95,10 +95,12 @@ impl Net {
     ) -> Result<Self> {
         let seats = Seats::default();
         let listener = app.bus.listen(&[RIGHTS_CHANGED]).await?;
+        let rights = app.clone();
+        let forget = move |heard| rights.rights.forget(heard);
         tasks.spawn(
             shutdown
                 .clone()
-                .run_until_cancelled_owned(seats.clone().listen(listener)),
+                .run_until_cancelled_owned(seats.clone().listen(listener, forget)),
         );
         Ok(Self(Arc::new(Shared {
             app: app.clone(),

@@ -46,10 +46,12 @@ impl Seats {
         })
     }
 
-    /// Notifies sockets of what `listener` receives, forever.
-    pub async fn listen(self, mut listener: Listener<UserId>) {
+    /// Notifies sockets of what `listener` receives, forever. Before, what is cached of it is dropped by `forget`: otherwise
+    /// a socket that checks its right again at once might be told the old one.
+    pub async fn listen(self, mut listener: Listener<UserId>, forget: impl Fn(Heard<UserId>)) {
         loop {
             let heard = listener.next().await;
+            forget(heard);
             let seats = self.0.lock();
             match heard {
                 Heard::News(news) => {
@@ -121,7 +123,7 @@ mod tests {
         listening.spawn_local(
             seats
                 .clone()
-                .listen(bus.listen(&[RIGHTS_CHANGED]).await.unwrap()),
+                .listen(bus.listen(&[RIGHTS_CHANGED]).await.unwrap(), |_| {}),
         );
 
         bus.publish(&RIGHTS_CHANGED, user(1));
