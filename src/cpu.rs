@@ -13,6 +13,10 @@ pub enum Share {
     Passwords,
     /// Large documents that clients send.
     Documents,
+    /// Looking through files that are uploaded.
+    Files,
+    /// Decoding pictures, one at a time: each may take hundreds of MiB.
+    Pictures,
 }
 
 /// The threads. Cheap to clone.
@@ -20,6 +24,8 @@ pub enum Share {
 pub struct Cpu {
     passwords: Arc<Semaphore>,
     documents: Arc<Semaphore>,
+    files: Arc<Semaphore>,
+    pictures: Arc<Semaphore>,
 }
 
 impl Default for Cpu {
@@ -29,6 +35,8 @@ impl Default for Cpu {
         Self {
             passwords: share(),
             documents: share(),
+            files: share(),
+            pictures: Arc::new(Semaphore::new(1)),
         }
     }
 }
@@ -46,6 +54,8 @@ impl Cpu {
         let share = match share {
             Share::Passwords => &self.passwords,
             Share::Documents => &self.documents,
+            Share::Files => &self.files,
+            Share::Pictures => &self.pictures,
         };
         let permit = Arc::clone(share)
             .acquire_owned()

@@ -41,6 +41,7 @@ kinds! {
     BoardKind BoardId "board";
     PostKind PostId "post";
     CommentKind CommentId "comment";
+    FileKind FileId "file";
     JobKind JobId "job";
     ChatSessionKind ChatSessionId "chatsession";
     ChatKind ChatId "chat";

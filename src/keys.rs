@@ -14,6 +14,8 @@ pub struct Keys {
     pub access_tokens: Vec<u8>,
     /// Identifies anonymous readers.
     pub anonymous_readers: Key,
+    /// Signs the addresses of files.
+    pub file_urls: Key,
 }
 
 impl Keys {
@@ -25,6 +27,7 @@ impl Keys {
         let secret = secret(config)?;
         Ok(Self {
             anonymous_readers: Key::derived(&secret, "views of anonymous readers"),
+            file_urls: Key::derived(&secret, "addresses of files"),
             access_tokens: secret,
         })
     }

@@ -11,6 +11,7 @@ pub mod accounts;
 pub mod boards;
 pub mod chat;
 pub mod comments;
+pub mod files;
 pub mod jobs;
 pub mod posts;
 

@@ -3,6 +3,8 @@
 
 use std::{collections::HashMap, hash::Hash, marker::PhantomData};
 
+use async_graphql::TypeDirective;
+
 use crate::{
     access::Actor,
     app::App,
@@ -11,6 +13,10 @@ use crate::{
     error::Result,
     loader::Batch,
 };
+
+/// The greatest length of a plain list, by which its cost is counted.
+#[TypeDirective(name = "listSize", location = "FieldDefinition")]
+pub fn list_size(assumed_size: i32) {}
 
 /// A list of objects that the actor may read.
 pub trait List: Clone + Eq + Hash + Send + Sync + 'static {

@@ -63,7 +63,8 @@ impl Prefix {
 
 /// Characters that make a line look like another line, or like two: direction marks, line separators, and spaces and
 /// hyphens without width. Joiners, which emoji and some scripts need, are not among them.
-fn is_deceptive(c: char) -> bool {
+#[must_use]
+pub fn is_deceptive(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }

@@ -1,14 +1,17 @@
 //! Bytes: files, data sets and models, in a folder or in an S3-compatible store. What is written becomes visible only
 //! when it is whole and safe; the row that names it is written afterwards.
 
+mod file;
 mod open;
 
 use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+pub use file::read as read_part;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
-    GetOptions, GetRange, ObjectStore, ObjectStoreExt, buffered::BufWriter, path::Path,
+    GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt, buffered::BufWriter,
+    path::Path,
 };
 use tokio::io::AsyncWriteExt;
 
@@ -18,10 +21,12 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Bytes of a part of an upload. S3 takes no less, except for the last one.
+/// Bytes of a part of an upload to S3, which takes no less, except for the last one.
 const PART: usize = 5 << 20;
-/// Parts of one upload that are on their way at once: memory does not grow with the size.
-const PARTS: usize = 2;
+/// The same to a folder.
+const PART_OF_FILE: usize = 512 << 10;
+/// Parts of one upload that are on their way while the next one is gathered: memory does not grow with the size.
+const PARTS: usize = 1;
 
 const UNAVAILABLE: Error = Error::Unavailable { backend: "blobs" };
 
@@ -122,7 +127,8 @@ impl Blobs {
         content: impl Stream<Item = Result<Bytes>> + Send,
         limit: u64,
     ) -> Result<u64> {
-        let writer = BufWriter::with_capacity(Arc::clone(&self.store), path.0.clone(), PART);
+        let part = if self.is_local { PART_OF_FILE } else { PART };
+        let writer = BufWriter::with_capacity(Arc::clone(&self.store), path.0.clone(), part);
         let mut writer = writer.with_max_concurrency(PARTS);
         match copy(content, &mut writer, limit).await {
             Ok(size) => {
@@ -152,11 +158,27 @@ impl Blobs {
             Ok(found) => found,
             Err(error) => return Err(self.explain(path, range, error).await),
         };
+        let (size, range) = (found.meta.size, found.range.clone());
+        let content = match found.payload {
+            GetResultPayload::File(content, _) => {
+                file::stream(content, range.clone()).map_err(away).boxed()
+            }
+            GetResultPayload::Stream(content) => content.map_err(failed).boxed(),
+        };
         Ok(Blob {
-            size: found.meta.size,
-            range: found.range.clone(),
-            content: found.into_stream().map_err(failed).boxed(),
+            size,
+            range,
+            content,
         })
+    }
+
+    /// The size of what is at `path`.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`.
+    pub async fn size(&self, path: &BlobPath) -> Result<u64> {
+        let meta = self.store.head(&path.0).await.map_err(failed)?;
+        Ok(meta.size)
     }
 
     /// Stores answer differently to ranges that they cannot satisfy.

@@ -12,6 +12,9 @@ use url::Url;
 use crate::config::{Config, Fault};
 
 const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// How long the store may be silent. A whole request may take any time: it lasts as long as a client that downloads a file
+/// through it.
+const SILENCE: Duration = Duration::from_secs(20);
 /// How long failed requests are tried again.
 const RETRY_TIME: Duration = Duration::from_secs(10);
 
@@ -42,7 +45,10 @@ pub(super) async fn s3(url: &str) -> Result<Arc<dyn ObjectStore>, Fault> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let parsed = Url::parse(url).map_err(|_| fault(FORM))?;
     let bucket = parsed.host_str().ok_or_else(|| fault(FORM))?;
-    let options = ClientOptions::new().with_connect_timeout(CONNECT_TIME);
+    let options = ClientOptions::new()
+        .with_connect_timeout(CONNECT_TIME)
+        .with_read_timeout(SILENCE)
+        .with_timeout_disabled();
     let retry = RetryConfig {
         max_retries: 3,
         retry_timeout: RETRY_TIME,

@@ -1,6 +1,8 @@
 //! Comments in the schema.
 
-use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject, Subscription};
+use async_graphql::{
+    Context, ID, InputObject, MaybeUndefined, Object, SimpleObject, Subscription, Upload,
+};
 use futures_util::Stream;
 
 use super::{
@@ -15,7 +17,9 @@ use crate::{
     context::{ContextExt, owned_by},
     direct::Direct,
     error::{Error, Result},
+    files::{self, Attachment, FileChanges, store::FilesOfComment},
     input::{self, Violations},
+    list::list_size,
     posts::{Post, store::PostOfReadable},
 };
 
@@ -66,6 +70,13 @@ impl Comment {
     async fn viewer_can_edit(&self, ctx: &Context<'_>) -> bool {
         ctx.actor().owns(self.author_id)
     }
+
+    /// Its files, in the order of their upload. At most 5.
+    #[graphql(directive = list_size::apply(5))]
+    async fn attachments(&self, ctx: &Context<'_>) -> Result<Vec<Direct<Attachment>>> {
+        let files = ctx.load::<FilesOfComment>(self.id).await?;
+        Ok(files.unwrap_or_default().into_iter().map(Direct).collect())
+    }
 }
 
 /// Queries about comments.
@@ -96,6 +107,8 @@ struct CreateCommentInput {
     /// Whether every reader of the post may read it.
     #[graphql(default = true)]
     is_visible: bool,
+    /// Files to attach, at most 5, by a multipart request.
+    files: Option<Vec<Upload>>,
 }
 
 /// The result of `createComment`.
@@ -114,6 +127,10 @@ struct UpdateCommentInput {
     content: MaybeUndefined<String>,
     /// Whether every reader of the post may read it.
     is_visible: MaybeUndefined<bool>,
+    /// Files to attach, by a multipart request. It has at most 5 in the end.
+    add_files: Option<Vec<Upload>>,
+    /// The ids of files to delete.
+    remove_attachment_ids: Option<Vec<ID>>,
 }
 
 /// The result of `updateComment`.
@@ -160,6 +177,7 @@ impl CommentMutation {
             post,
             content,
             is_visible: input.is_visible,
+            files: files::incoming(ctx, input.files)?,
         };
         let comment = store::insert(ctx.app(), &ctx.signed_in()?, new).await?;
         Ok(Some(CreateCommentPayload { comment }))
@@ -172,11 +190,15 @@ impl CommentMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The comment and the changes.")] input: UpdateCommentInput,
     ) -> Result<Option<UpdateCommentPayload>> {
+        let add = files::incoming(ctx, input.add_files)?;
+        let most = ctx.app().config.limits.ids;
         let (id, changes) = Violations::check(|v| {
             let id = v.id("id", &input.id);
+            let remove = v.ids("removeAttachmentIds", input.remove_attachment_ids, most);
             let changes = CommentChanges {
                 content: v.new_text("content", input.content, Content::parse),
                 is_visible: v.change("isVisible", input.is_visible),
+                files: FileChanges { add, remove },
             };
             (id, Some(changes))
         })?;

@@ -109,6 +109,14 @@ pub struct Limits {
         value_name = "N"
     )]
     pub ids: usize,
+    /// Files in one request.
+    #[arg(
+        long = "limit-uploads",
+        env = "LIMIT_UPLOADS",
+        default_value_t = 20,
+        value_name = "N"
+    )]
+    pub uploads: usize,
     /// How long a request may take.
     #[arg(long = "limit-request-time", env = "LIMIT_REQUEST_TIME", default_value = "15s", value_name = "TIME", value_parser = positive_time)]
     pub request_time: Duration,

@@ -166,6 +166,29 @@ pub struct Config {
     )]
     pub rate_limits: Switch,
 
+    /// Bytes of one file in a post or a comment.
+    #[arg(long, env = "MAX_FILE_SIZE", default_value_t = 20 << 20, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=0x7fff_ffff))]
+    pub max_file_size: u64,
+
+    /// Bytes of all files of a user.
+    #[arg(
+        long,
+        env = "MAX_STORAGE_PER_USER",
+        default_value_t = 1 << 30,
+        value_name = "BYTES"
+    )]
+    pub max_storage_per_user: u64,
+
+    /// Whether the right to read a file is checked again at each download, or lasts as long as its address.
+    #[arg(
+        long,
+        env = "FILES_STRICT",
+        default_value = "off",
+        value_enum,
+        ignore_case = true
+    )]
+    pub files_strict: Switch,
+
     /// Workers that serve runs for background jobs, each with up to 8 jobs at a time; 0: leave them to madang worker.
     #[arg(long, env = "WORKERS", default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(..=64))]
     pub workers: u8,

@@ -93,6 +93,7 @@ const MYSQL: &[Scripts] = mysql![
     "0006_cache_entries",
     "0007_jobs",
     "0008_chat",
+    "0009_files",
 ];
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;

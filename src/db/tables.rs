@@ -231,6 +231,35 @@ table! {
     }
 }
 
+table! {
+    /// Files of posts and comments. One with neither is deleted, and its bytes are about to be.
+    files (id) {
+        id -> Binary,
+        /// Who uploaded it, and whose quota it counts for.
+        owner_id -> Nullable<Binary>,
+        post_id -> Nullable<Binary>,
+        comment_id -> Nullable<Binary>,
+        name -> Text,
+        content_type -> Text,
+        /// In bytes.
+        size -> BigInt,
+        /// Of images, in pixels, as they are shown.
+        width -> Nullable<Integer>,
+        height -> Nullable<Integer>,
+        /// The media type of its thumbnails, once they are made.
+        thumbnail_type -> Nullable<Text>,
+        created_at -> BigInt,
+    }
+}
+
+table! {
+    /// How many bytes the files of a user take.
+    file_usage (user_id) {
+        user_id -> Binary,
+        bytes -> BigInt,
+    }
+}
+
 joinable!(sign_in_sessions -> users (user_id));
 joinable!(refresh_tokens -> sign_in_sessions (session_id));
 joinable!(board_grants -> users (user_id));
@@ -252,5 +281,7 @@ allow_tables_to_appear_in_same_query!(
     comments,
     chat_sessions,
     chat_participants,
-    chat_invitations
+    chat_invitations,
+    files,
+    file_usage
 );

@@ -132,6 +132,12 @@ impl Rule {
                 format!("Cannot be combined with {other}.")
             }
             (Self::Exclusive { other }, Language::Ko) => format!("{other}와 함께 쓸 수 없습니다."),
+            (Self::TooManyPixels { max }, Language::En) => format!("At most {max} pixels."),
+            (Self::TooManyPixels { max }, Language::Ko) => {
+                format!("{max}픽셀 이하여야 합니다.")
+            }
+            (Self::Empty, _) => language.pick("Is empty.", "빈 파일입니다."),
+            (Self::Damaged, _) => language.pick("Is damaged.", "손상된 파일입니다."),
             (Self::Blank, _) => language.pick("Must not be blank.", "비어 있을 수 없습니다."),
             (Self::ControlCharacter, _) => language.pick(
                 "Must not contain control characters.",

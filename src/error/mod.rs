@@ -95,6 +95,12 @@ pub struct Violation {
 pub enum Rule {
     /// Nothing but white space, or nothing at all.
     Blank,
+    /// A file without a byte.
+    Empty,
+    /// A picture that is not what its first bytes say, or whose end is missing.
+    Damaged,
+    /// A picture of more than `max` pixels.
+    TooManyPixels { max: u64 },
     /// Fewer characters than `min`.
     TooShort { min: usize },
     /// More characters than `max`.
@@ -137,6 +143,9 @@ impl Rule {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Blank => "BLANK",
+            Self::Empty => "EMPTY",
+            Self::Damaged => "DAMAGED",
+            Self::TooManyPixels { .. } => "TOO_MANY_PIXELS",
             Self::TooShort { .. } => "TOO_SHORT",
             Self::TooLong { .. } => "TOO_LONG",
             Self::ControlCharacter => "CONTROL_CHARACTER",

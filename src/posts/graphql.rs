@@ -1,6 +1,8 @@
 //! Posts in the schema.
 
-use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject, Subscription};
+use async_graphql::{
+    Context, ID, InputObject, MaybeUndefined, Object, SimpleObject, Subscription, Upload,
+};
 use futures_util::Stream;
 
 use super::{
@@ -22,8 +24,10 @@ use crate::{
     context::{ContextExt, Listed, owned_by},
     direct::Direct,
     error::{Error, Result},
+    files::{self, Attachment, FileChanges, store::FilesOfPost},
     ids::{BoardId, UserId},
     input::{self, Violations},
+    list::list_size,
     terms::Search,
 };
 
@@ -102,6 +106,13 @@ impl Post {
     /// Whether the viewer may change and delete it.
     async fn viewer_can_edit(&self, ctx: &Context<'_>) -> bool {
         ctx.actor().owns(self.author_id)
+    }
+
+    /// Its files, in the order of their upload. At most 10.
+    #[graphql(directive = list_size::apply(10))]
+    async fn attachments(&self, ctx: &Context<'_>) -> Result<Vec<Direct<Attachment>>> {
+        let files = ctx.load::<FilesOfPost>(self.id).await?;
+        Ok(files.unwrap_or_default().into_iter().map(Direct).collect())
     }
 
     /// Comments that the viewer may read, oldest first.
@@ -192,6 +203,8 @@ struct CreatePostInput {
     /// Whether every reader of the board may read it.
     #[graphql(default = true)]
     is_visible: bool,
+    /// Files to attach, at most 10, by a multipart request.
+    files: Option<Vec<Upload>>,
 }
 
 /// The result of `createPost`.
@@ -212,6 +225,10 @@ struct UpdatePostInput {
     content: MaybeUndefined<String>,
     /// Whether every reader of the board may read it.
     is_visible: MaybeUndefined<bool>,
+    /// Files to attach, by a multipart request. It has at most 10 in the end.
+    add_files: Option<Vec<Upload>>,
+    /// The ids of files to delete.
+    remove_attachment_ids: Option<Vec<ID>>,
 }
 
 /// The result of `updatePost`.
@@ -288,6 +305,7 @@ impl PostMutation {
             title,
             content,
             is_visible: input.is_visible,
+            files: files::incoming(ctx, input.files)?,
         };
         let post = store::insert(ctx.app(), &ctx.signed_in()?, new).await?;
         Ok(Some(CreatePostPayload { post }))
@@ -300,12 +318,16 @@ impl PostMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The post and the changes.")] input: UpdatePostInput,
     ) -> Result<Option<UpdatePostPayload>> {
+        let add = files::incoming(ctx, input.add_files)?;
+        let most = ctx.app().config.limits.ids;
         let (id, changes) = Violations::check(|v| {
             let id = v.id("id", &input.id);
+            let remove = v.ids("removeAttachmentIds", input.remove_attachment_ids, most);
             let changes = PostChanges {
                 title: v.new_text("title", input.title, Title::parse),
                 content: v.new_text("content", input.content, Content::parse),
                 is_visible: v.change("isVisible", input.is_visible),
+                files: FileChanges { add, remove },
             };
             (id, Some(changes))
         })?;

@@ -208,6 +208,13 @@ impl Queue {
         self.0.bus.publish(&WAITING, Uuid::nil());
     }
 
+    /// [`Queue::announce`], if any of these is.
+    pub fn announce_any(&self, waiting: impl IntoIterator<Item = Option<Waiting>>) {
+        if let Some(waiting) = waiting.into_iter().flatten().last() {
+            self.announce(waiting);
+        }
+    }
+
     /// Tells subscribers that the job has changed.
     pub fn tell(&self, job: JobId) {
         self.0.bus.publish(&changed(job), job);

@@ -8,6 +8,7 @@ use crate::{
         SessionDeleted,
         jobs::{DeleteChats, LeaveChats},
     },
+    files::{DeleteFiles, MakeThumbnails, jobs::SweepFiles},
     jobs::jobs::SweepJobs,
     posts::jobs::{TakeBackLikes, WriteViews},
     work::{Kinds, Place},
@@ -24,6 +25,9 @@ pub fn kinds() -> Kinds {
         .repeating::<WriteViews>(BETWEEN_VIEWS, Place::AtTheCache)
         .repeating::<SweepSignIns>(HOUR, Place::Anywhere)
         .repeating::<SweepJobs>(HOUR, Place::Anywhere)
+        .repeating::<SweepFiles>(HOUR, Place::Anywhere)
+        .with::<MakeThumbnails>()
+        .with::<DeleteFiles>()
         .following::<UserDeleted, TakeBackLikes>()
         .following::<UserDeleted, LeaveChats>()
         .following::<SessionDeleted, DeleteChats>()

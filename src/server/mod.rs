@@ -76,7 +76,9 @@ impl Server {
             shutdown: shutdown.clone(),
         };
         let engine = Engine::new(schema, app.clone(), accounts, chat::graphql::SHAREABLE);
-        let routes = http::routes(net.clone(), engine).merge(pages::routes(pages));
+        let routes = http::routes(net.clone(), engine)
+            .merge(http::files::routes(net.clone()))
+            .merge(pages::routes(pages));
         let router = net::layered(routes, &net.origins);
         Ok(Self {
             app,

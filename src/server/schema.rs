@@ -34,9 +34,10 @@ use crate::{
     connection::Connection,
     context::ContextExt,
     error::{Error, ErrorCode, Result, Rule},
+    files::{Attachment, readable::ReadableFile},
     ids::{
-        self, BoardKind, ChatKind, ChatSessionKind, CommentKind, Id, JobKind, Kind, PostKind,
-        UserKind,
+        self, BoardKind, ChatKind, ChatSessionKind, CommentKind, FileKind, Id, JobKind, Kind,
+        PostKind, UserKind,
     },
     jobs::{
         Job,
@@ -101,6 +102,7 @@ pub enum Node {
     Board(Board),
     Post(Post),
     Comment(Comment),
+    Attachment(Attachment),
     Job(Job),
     ChatSession(ChatSession),
     Chat(Chat),
@@ -168,6 +170,11 @@ async fn load(ctx: &Context<'_>, id: &ID, field: &str) -> Result<Option<Node>> {
             .load::<ReadableComment>(Id::from_uuid(uuid))
             .await?
             .map(Node::Comment),
+        // Posts and comments have the same access.
+        FileKind::PREFIX if ctx.may_query("post") => ctx
+            .load::<ReadableFile>(Id::from_uuid(uuid))
+            .await?
+            .map(Node::Attachment),
         JobKind::PREFIX if ctx.may_query("jobs") => ctx
             .load::<JobById>(Id::from_uuid(uuid))
             .await?
@@ -184,6 +191,7 @@ async fn load(ctx: &Context<'_>, id: &ID, field: &str) -> Result<Option<Node>> {
         | BoardKind::PREFIX
         | PostKind::PREFIX
         | CommentKind::PREFIX
+        | FileKind::PREFIX
         | JobKind::PREFIX
         | ChatSessionKind::PREFIX
         | ChatKind::PREFIX => None,

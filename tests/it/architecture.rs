@@ -37,18 +37,22 @@ const FLOORS: [&[&str]; 10] = [
         "loader", "memory", "list", "watch", "work", "context", "fanout",
     ],
     &["*"],
-    &["*::store", "*::live", "*::jobs"],
+    &["*::store", "*::live", "*::jobs", "*::readable"],
     &["*::graphql"],
     &["server", "demo", "commands", ""],
 ];
 
-const FEATURES: [&str; 6] = ["accounts", "boards", "chat", "comments", "jobs", "posts"];
+const FEATURES: [&str; 7] = [
+    "accounts", "boards", "chat", "comments", "files", "jobs", "posts",
+];
 
 fn floor(module: &str) -> usize {
     let (room, rest) = module.split_once("::").unwrap_or((module, ""));
     let place = if FEATURES.contains(&room) {
         match rest.split("::").next() {
-            Some(part @ ("store" | "live" | "jobs" | "graphql")) => format!("*::{part}"),
+            Some(part @ ("store" | "live" | "jobs" | "readable" | "graphql")) => {
+                format!("*::{part}")
+            }
             _ => "*".to_owned(),
         }
     } else {
@@ -67,7 +71,7 @@ fn floor(module: &str) -> usize {
 
 /// Each table with its owner and the rooms that may read it. Other rooms must not name the table; only the owner's store
 /// writes to it. The demo is exempt, since it fills a database that nobody uses yet.
-const TABLES: [(&str, &str, &[&str]); 15] = [
+const TABLES: [(&str, &str, &[&str]); 17] = [
     (
         "users",
         "accounts",
@@ -82,6 +86,8 @@ const TABLES: [(&str, &str, &[&str]); 15] = [
     ("post_search", "posts", &[]),
     ("likes", "posts", &[]),
     ("comments", "comments", &[]),
+    ("files", "files", &[]),
+    ("file_usage", "files", &[]),
     ("cache_entries", "cache", &[]),
     ("chat_sessions", "chat", &[]),
     ("chat_participants", "chat", &[]),

@@ -21,6 +21,7 @@ mod crash;
 mod db;
 mod demo;
 mod edits;
+mod files;
 mod house;
 mod http;
 mod likes;

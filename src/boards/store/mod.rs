@@ -26,6 +26,7 @@ use crate::{
         taken,
     },
     error::{Error, Result, Rule},
+    files::store as files_store,
     ids::{BoardId, UserId},
     input::Violations,
     loader::Batch,
@@ -243,16 +244,18 @@ pub async fn update(
 /// # Errors
 /// `NOT_FOUND`.
 pub async fn delete(app: &App, _: &Act<'_, Admin>, id: BoardId) -> Result<()> {
-    app.db
+    let ports = app.clone();
+    let waiting = app
+        .db
         .write(move |conn| {
             let deleted = on!(conn, |c| diesel::delete(boards::table.find(id)).execute(c))?;
             if deleted == 0 {
-                Err(Error::NotFound)
-            } else {
-                Ok(())
+                return Err(Error::NotFound);
             }
+            files_store::clear_away(conn, &ports)
         })
         .await?;
+    app.queue.announce_any([waiting]);
     app.bus.publish(&changed(id), id);
     Ok(())
 }

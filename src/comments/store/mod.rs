@@ -20,6 +20,10 @@ use crate::{
         tables::{boards, comments, posts},
     },
     error::{Error, Result},
+    files::{
+        FileChanges, Incoming, Parent,
+        store::{self as files_store, NewFiles},
+    },
     ids::{CommentId, PostId, UserId},
     loader::Batch,
     posts::store as posts_store,
@@ -102,17 +106,18 @@ fn readable_in(conn: &mut Conn, actor: &Actor, ids: &[CommentId]) -> Result<Vec<
 }
 
 /// A comment to be.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct NewComment {
     pub post: PostId,
     pub content: Content,
     pub is_visible: bool,
+    pub files: Vec<Incoming>,
 }
 
-/// Creates a comment on a post.
+/// Creates a comment on a post. The bytes of its files are safe before it appears.
 ///
 /// # Errors
-/// `NOT_FOUND` when `actor` may not read the post.
+/// `NOT_FOUND` when `actor` may not read the post; what [`files_store::keep`] and [`files_store::attach`] fail with.
 pub async fn insert(app: &App, actor: &SignedIn, new: NewComment) -> Result<Comment> {
     let comment = Comment {
         id: app.clock.id(),
@@ -123,8 +128,22 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewComment) -> Result<Comm
         created_at: app.clock.now(),
         updated_at: None,
     };
-    let actor = Actor::SignedIn(*actor);
-    let comment = app
+    let (owner, actor) = (actor.id, Actor::SignedIn(*actor));
+    let parent = Parent::Comment(comment.id);
+    if !new.files.is_empty() {
+        // Before anything is kept for a comment that cannot be.
+        posts_store::readable(app, actor, new.post).await?;
+    }
+    let files = NewFiles {
+        owner,
+        parent,
+        field: "files",
+        files: new.files,
+        instead_of: &[],
+    };
+    let files = files_store::keep(app, files).await?;
+    let (kept, ports) = (files.clone(), app.clone());
+    let written = app
         .db
         .write(move |conn| {
             posts_store::readable_in(conn, &actor, comment.post_id)?;
@@ -132,39 +151,67 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewComment) -> Result<Comm
             on!(conn, |c| diesel::insert_into(comments::table)
                 .values(&comment)
                 .execute(c))?;
-            Ok(comment.clone())
+            let waiting = files_store::attach(conn, &ports, owner, parent, &kept)?;
+            Ok((comment.clone(), waiting))
         })
-        .await?;
+        .await;
+    let (comment, waiting) = files_store::settle(app, &files, written).await?;
+    app.queue.announce_any([waiting]);
     app.bus.publish(&added_to(comment.post_id), comment.id);
     Ok(comment)
 }
 
 /// A change of a comment. Absent fields stay unchanged.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct CommentChanges {
     pub content: Option<Content>,
     pub is_visible: Option<bool>,
+    pub files: FileChanges,
 }
 
 /// Changes a comment. A change without effect leaves its `updated_at` as it is.
 ///
 /// # Errors
-/// `NOT_FOUND`; `FORBIDDEN` for callers who are neither its author nor an admin.
+/// `NOT_FOUND`; `FORBIDDEN` for callers who are neither its author nor an admin; `INVALID` for files to remove that are not
+/// its files; what [`files_store::keep`] and [`files_store::attach`] fail with.
 pub async fn update(
     app: &App,
     actor: &SignedIn,
     id: CommentId,
     changes: CommentChanges,
 ) -> Result<Comment> {
-    let (actor, now) = (Actor::SignedIn(*actor), app.clock.now());
-    app.db
+    let (owner, actor, now) = (actor.id, Actor::SignedIn(*actor), app.clock.now());
+    let parent = Parent::Comment(id);
+    let FileChanges { add, remove } = changes.files;
+    if !add.is_empty() {
+        // Before anything is kept for a comment that cannot be changed.
+        let comment = readable(app, actor, id).await?;
+        let is_own = actor.owns(comment.author_id);
+        is_own.then_some(()).ok_or(Error::Forbidden)?;
+    }
+    let files = NewFiles {
+        owner,
+        parent,
+        field: "addFiles",
+        files: add,
+        instead_of: &remove,
+    };
+    let files = files_store::keep(app, files).await?;
+    let (kept, ports) = (files.clone(), app.clone());
+    let written = app
+        .db
         .write(move |conn| {
             let mut comment = editable(conn, &actor, id)?;
+            let is_fewer = files_store::detach(conn, parent, &remove, "removeAttachmentIds")?;
+            let thumbnails = files_store::attach(conn, &ports, owner, parent, &kept)?;
+            let waiting = [thumbnails, files_store::clear_away(conn, &ports)?];
+            let are_new_files = is_fewer || !kept.is_empty();
             let is_visible = changes.is_visible.unwrap_or(comment.is_visible);
             let change = i32::from(is_visible) - i32::from(comment.is_visible);
             let new = changes.content.as_ref();
-            if change == 0 && new.is_none_or(|content| *content == comment.content) {
-                return Ok(comment);
+            let is_same = new.is_none_or(|content| *content == comment.content);
+            if change == 0 && is_same && !are_new_files {
+                return Ok((comment, waiting));
             }
             if change != 0 {
                 posts_store::count_comments(conn, comment.post_id, change)?;
@@ -183,9 +230,12 @@ pub async fn update(
             comment.content = changes.content.clone().unwrap_or(comment.content);
             comment.is_visible = is_visible;
             comment.updated_at = Some(now);
-            Ok(comment)
+            Ok((comment, waiting))
         })
-        .await
+        .await;
+    let (comment, waiting) = files_store::settle(app, &files, written).await?;
+    app.queue.announce_any(waiting);
+    Ok(comment)
 }
 
 /// Deletes a comment.
@@ -193,8 +243,9 @@ pub async fn update(
 /// # Errors
 /// `NOT_FOUND`; `FORBIDDEN` for callers who are neither its author nor an admin.
 pub async fn delete(app: &App, act: &Act<'_, SignedIn>, id: CommentId) -> Result<()> {
-    let actor = Actor::SignedIn(act.actor);
-    app.db
+    let (actor, ports) = (Actor::SignedIn(act.actor), app.clone());
+    let waiting = app
+        .db
         .write(move |conn| {
             let comment = editable(conn, &actor, id)?;
             if comment.is_visible {
@@ -202,9 +253,11 @@ pub async fn delete(app: &App, act: &Act<'_, SignedIn>, id: CommentId) -> Result
             }
             on!(conn, |c| diesel::delete(comments::table.find(id))
                 .execute(c))?;
-            Ok(())
+            files_store::clear_away(conn, &ports)
         })
-        .await
+        .await?;
+    app.queue.announce_any([waiting]);
+    Ok(())
 }
 
 /// Loads a comment that `actor` may change, and locks its row and its post's row until the transaction ends.

@@ -20,7 +20,7 @@ mod variables;
 #[cfg(test)]
 mod tests;
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_graphql::{
     Executor, PathSegment, Request, Response, SchemaEnv, UploadValue, Variables,
@@ -53,14 +53,15 @@ use crate::{
     memory::Memory,
 };
 
-pub use self::{answer::refusal, extension::Execution};
+pub use self::{answer::refusal, extension::Execution, variables::UPLOAD};
 
 /// A request as a transport has read it.
 pub struct RawRequest {
     pub query: String,
     pub operation_name: Option<String>,
     pub variables: Variables,
-    pub uploads: Vec<UploadValue>,
+    /// Files that come with it.
+    pub uploads: usize,
     /// The budget account of the response.
     pub account: Account,
     /// The size of the request in bytes, without uploads.
@@ -81,6 +82,16 @@ pub struct Prepared {
     account: Account,
     /// The deadline of the request, unless it is a subscription.
     deadline: Instant,
+}
+
+impl Prepared {
+    /// The request with its files, which have arrived by now. It has `time` from now on.
+    #[must_use]
+    pub fn with_uploads(mut self, uploads: Vec<UploadValue>, time: Duration) -> Self {
+        self.uploads = uploads;
+        self.deadline = Instant::now() + time;
+        self
+    }
 }
 
 /// What a caller may do.
@@ -203,21 +214,28 @@ impl<E: Executor> Engine<E> {
         settle(answer, &caller.client)
     }
 
-    /// The response to a caller who may not subscribe.
-    fn unsubscribable(&self, prepared: &Prepared, caller: &Caller) -> Option<Response> {
+    /// The response to a caller without access to one of the root fields: for requests that are not begun then, since
+    /// even to begin costs something.
+    pub fn barred(&self, prepared: &Prepared, caller: &Caller) -> Option<Response> {
         let types = self.shared.types.read();
         let registry = &types.as_ref()?.registry;
-        let root = registry.subscription_type.as_deref()?;
-        let definition = &prepared.operation.definition.node;
-        let selection = &definition.selection_set.node.items.first()?.node;
-        let Selection::Field(field) = selection else {
-            return None;
+        let root = match prepared.kind {
+            OperationType::Query => &registry.query_type,
+            OperationType::Mutation => registry.mutation_type.as_ref()?,
+            OperationType::Subscription => registry.subscription_type.as_ref()?,
         };
-        let access = Access::of_field(registry, root, &field.node.name.node)?;
-        let error = self.shared.rights.permits(caller, access).err()?;
-        let name = field.node.response_key().node.to_string();
-        let path = vec![PathSegment::Field(name)];
-        let error = wire(&error, vec![field.pos], path, Some(&caller.client));
+        let definition = &prepared.operation.definition.node;
+        let selections = definition.selection_set.node.items.iter();
+        let error = selections.into_iter().find_map(|selection| {
+            let Selection::Field(field) = &selection.node else {
+                return None;
+            };
+            let access = Access::of_field(registry, root, &field.node.name.node)?;
+            let error = self.shared.rights.permits(caller, access).err()?;
+            let name = field.node.response_key().node.to_string();
+            let path = vec![PathSegment::Field(name)];
+            Some(wire(&error, vec![field.pos], path, Some(&caller.client)))
+        })?;
         Some(Response::from_errors(vec![error]))
     }
 
@@ -228,7 +246,7 @@ impl<E: Executor> Engine<E> {
             let engine = self.clone();
             return once(async move { engine.execute(prepared, caller).await });
         }
-        if let Some(refusal) = self.unsubscribable(&prepared, &caller) {
+        if let Some(refusal) = self.barred(&prepared, &caller) {
             return once(std::future::ready(refusal));
         }
         if prepared.operation.is_shared {
@@ -322,7 +340,7 @@ impl Shared {
             registry,
             &definition.variable_definitions,
             request.variables,
-            request.uploads.len(),
+            request.uploads,
         )?;
         let operation = documents
             .decide(registry, &document, index, &variables)
@@ -333,7 +351,7 @@ impl Shared {
             root_fields: operation.root_fields.clone(),
             operation,
             variables,
-            uploads: request.uploads,
+            uploads: Vec::new(),
             account: request.account,
             deadline,
         })

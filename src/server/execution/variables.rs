@@ -15,7 +15,7 @@ use super::{documents::ERRORS, rules::scalar_takes};
 use crate::error::{Error, Rule, Sentence, short};
 
 /// async-graphql's notation for "the n-th upload of this request" in a variable.
-const UPLOAD: &str = "#__graphql_file__:";
+pub const UPLOAD: &str = "#__graphql_file__:";
 
 /// The values to run with: the given ones, coerced, and defaults. Undefined variables are dropped.
 ///

@@ -71,7 +71,8 @@ async fn collect(body: &mut Body, announced: usize, limit: usize) -> Result<Opti
     Ok(Some(whole.freeze()))
 }
 
-async fn discard(mut body: Body) {
+/// Reads and discards a body, for at most [`LINGER`].
+pub async fn discard(mut body: Body) {
     let rest = async { while let Some(Ok(_)) = body.frame().await {} };
     // Whether the body or the time has ended: either way, stop reading.
     let _ = timeout(LINGER, rest).await;

@@ -134,6 +134,14 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     is_json && is_readable && is_plain
 }
 
+/// The boundary of a multipart form, if the body is one.
+#[must_use]
+pub fn boundary(headers: &HeaderMap) -> Option<String> {
+    let boundary = multer::parse_boundary(only(headers, header::CONTENT_TYPE)?).ok()?;
+    let is_plain = !headers.contains_key(header::CONTENT_ENCODING);
+    (is_plain && (1..=70).contains(&boundary.len())).then_some(boundary)
+}
+
 fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -210,6 +218,8 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
             assert_eq!(is_json(&headers), expected, "{content_type}");
+            let is_form = content_type.starts_with("multipart/");
+            assert_eq!(boundary(&headers).is_some(), is_form, "{content_type}");
 
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             assert!(!is_json(&headers), "{content_type}, compressed");

@@ -1,12 +1,15 @@
 //! `/graphql` over HTTP, after the specification of GraphQL over HTTP: <https://graphql.github.io/graphql-over-http/draft/>.
 //!
-//! POST accepts JSON only, GET accepts queries only. So no page of another site can make a browser change anything:
-//! HTML forms cannot send JSON, and scripts need a CORS preflight.
+//! POST accepts JSON and multipart forms with files, GET accepts queries only. No page of another site can make a browser
+//! change anything: HTML forms cannot send JSON, scripts need a CORS preflight to do so, and a multipart form is refused if
+//! it comes from another site.
 
 mod answer;
 mod body;
 mod credentials;
+pub mod files;
 mod media;
+mod multipart;
 
 use async_graphql::{Executor, parser::types::OperationType};
 use axum::{
@@ -18,7 +21,7 @@ use axum::{
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use serde_json::{Map, Value};
 
-use self::{answer::Refused, media::Media};
+use self::{answer::Refused, media::Media, multipart::Form};
 use crate::{
     access::{Caller, Client},
     error::Error,
@@ -70,14 +73,21 @@ async fn graphql<E: Executor>(
         );
         return Refused::form(StatusCode::NOT_ACCEPTABLE, error).answer(Media::Json, &client);
     };
-    let (params, size) = match read(&net, &parts, body).await {
-        Ok(read) => read,
-        Err(refused) => return refused.answer(media, &client),
+    let boundary = media::boundary(&parts.headers).filter(|_| parts.method == Method::POST);
+    let answered = match boundary {
+        Some(boundary) => {
+            let form = Form::new(&net.app.config, &parts.headers, body, boundary);
+            // Boxed: other requests would copy a future as large.
+            Box::pin(upload(&net, &engine, &parts, form, &client, media)).await
+        }
+        None => match read(&net, &parts, body).await {
+            Ok((object, size)) => {
+                run(&net, &engine, &parts, object, size, None, &client, media).await
+            }
+            Err(refused) => Err(refused),
+        },
     };
-    match run(&net, &engine, &parts, params, size, &client, media).await {
-        Ok(response) => response,
-        Err(refused) => refused.answer(media, &client),
-    }
+    answered.unwrap_or_else(|refused| refused.answer(media, &client))
 }
 
 /// The parameters of a request, and their size in bytes.
@@ -85,27 +95,48 @@ async fn read(
     net: &Net,
     parts: &Parts,
     body: axum::body::Body,
-) -> Result<(Params, usize), Refused> {
-    let (object, size) = if parts.method == Method::POST {
-        if !media::is_json(&parts.headers) {
-            return Err(Refused::form(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                Error::bad_request(
-                    "Send application/json in UTF-8.",
-                    "application/json을 UTF-8로 보내 주세요.",
-                ),
-            ));
-        }
-        let limits = &net.app.config.limits;
-        let bytes = body::read(body, &parts.headers, limits.body, limits.request_time).await?;
-        (from_json(&bytes)?, bytes.len())
-    } else {
+) -> Result<(Map<String, Value>, usize), Refused> {
+    if parts.method != Method::POST {
         let query = parts.uri.query().unwrap_or_default();
-        (from_query(query)?, query.len())
+        return Ok((from_query(query)?, query.len()));
+    }
+    if !media::is_json(&parts.headers) {
+        return Err(Refused::form(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Error::bad_request(
+                "Send application/json in UTF-8, or multipart/form-data with files.",
+                "UTF-8 application/json 또는 파일을 담은 multipart/form-data를 보내 주세요.",
+            ),
+        ));
+    }
+    let limits = &net.app.config.limits;
+    let bytes = body::read(body, &parts.headers, limits.body, limits.request_time).await?;
+    Ok((from_json(&bytes)?, bytes.len()))
+}
+
+/// Runs a request with files.
+async fn upload<E: Executor>(
+    net: &Net,
+    engine: &Engine<E>,
+    parts: &Parts,
+    mut form: Form,
+    client: &Client,
+    media: Media,
+) -> Result<Response, Refused> {
+    let run = async |form: &mut Form| {
+        // A browser sends such a form to any site, without asking that site first.
+        if !net.origins.admit(&parts.headers) {
+            return Err(Refused::form(StatusCode::FORBIDDEN, Error::Forbidden));
+        }
+        let operations = form.operations().await?;
+        let size = operations.len();
+        let mut object = from_json(&operations)?;
+        form.map(&mut object).await?;
+        run(net, engine, parts, object, size, Some(form), client, media).await
     };
-    let params = Params::read(object)
-        .map_err(|sentence| Refused::form(StatusCode::BAD_REQUEST, Error::BadRequest(sentence)))?;
-    Ok((params, size))
+    let answered = run(&mut form).await;
+    form.end().await;
+    answered
 }
 
 fn from_json(bytes: &[u8]) -> Result<Map<String, Value>, Refused> {
@@ -156,25 +187,29 @@ fn from_query(query: &str) -> Result<Map<String, Value>, Refused> {
 
 /// Prepares, authenticates and executes. An invalid document is refused before the bearer token is checked, since
 /// whether a bad token matters depends on the operations.
+#[expect(clippy::too_many_arguments, reason = "what a request consists of")]
 async fn run<E: Executor>(
     net: &Net,
     engine: &Engine<E>,
     parts: &Parts,
-    params: Params,
+    object: Map<String, Value>,
     size: usize,
+    form: Option<&mut Form>,
     client: &Client,
     media: Media,
 ) -> Result<Response, Refused> {
+    let params = Params::read(object)
+        .map_err(|sentence| Refused::form(StatusCode::BAD_REQUEST, Error::BadRequest(sentence)))?;
     let account = net.budget.account(client.neighbourhood());
     // Nothing is started for an address that does not read its responses.
     account.check()?;
     let resolved = net.documents.resolve(params.query, &params.extensions)?;
-    let prepared = engine
+    let mut prepared = engine
         .prepare(RawRequest {
             query: resolved.document,
             operation_name: params.operation_name,
             variables: params.variables,
-            uploads: Vec::new(),
+            uploads: form.as_ref().map_or(0, |form| form.files()),
             account: account.clone(),
             size,
         })
@@ -211,6 +246,14 @@ async fn run<E: Executor>(
         .flatten();
     let caller = Caller::over_http(client.clone(), actor, cookie, may_use_cookie);
 
+    if let Some(form) = form {
+        // Not a byte is taken from callers who may not do this anyway.
+        if let Some(barred) = engine.barred(&prepared, &caller) {
+            return Ok(answer::executed(&barred, media, &account));
+        }
+        let received = Box::pin(form.receive()).await?;
+        prepared = prepared.with_uploads(received.files, received.time);
+    }
     let result = engine.execute(prepared, caller.clone()).await;
 
     let mut response = answer::executed(&result, media, &account);

@@ -64,7 +64,11 @@ impl RequestId {
 pub fn layered(router: Router, origins: &Origins) -> Router {
     let compression = CompressionLayer::new()
         .quality(CompressionLevel::Fastest)
-        .compress_when(SizeAbove::new(WORTH_COMPRESSING).and(NotForContentType::IMAGES));
+        .compress_when(
+            SizeAbove::new(WORTH_COMPRESSING)
+                .and(NotForContentType::IMAGES)
+                .and(NotForFiles),
+        );
     router
         .layer(CatchPanicLayer::custom(panicked))
         .layer(compression)
@@ -78,6 +82,16 @@ pub fn layered(router: Router, origins: &Origins) -> Router {
         .layer(from_fn(traced))
 }
 
+/// Files are sent as they are: a part of one is a part of these bytes.
+#[derive(Clone, Copy)]
+struct NotForFiles;
+
+impl Predicate for NotForFiles {
+    fn should_compress<B: http_body::Body>(&self, response: &http::Response<B>) -> bool {
+        !response.headers().contains_key(header::ACCEPT_RANGES)
+    }
+}
+
 fn default_header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
 }
@@ -89,7 +103,14 @@ fn cors(origins: &Origins) -> CorsLayer {
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([REQUEST_ID, header::RETRY_AFTER, header::WWW_AUTHENTICATE])
+        .expose_headers([
+            REQUEST_ID,
+            header::RETRY_AFTER,
+            header::WWW_AUTHENTICATE,
+            header::CONTENT_DISPOSITION,
+            header::CONTENT_RANGE,
+            header::ETAG,
+        ])
         .max_age(PREFLIGHT_AGE)
 }
 

@@ -256,7 +256,7 @@ async fn begin<E: Executor>(
         query: resolved.document,
         operation_name: params.operation_name,
         variables: params.variables,
-        uploads: Vec::new(),
+        uploads: 0,
         account,
         size,
     };

@@ -278,12 +278,12 @@ fn the_doctor_says_what_works_and_what_does_not() {
     );
     let (code, said, _) = run(volume.path(), &["migrate", "down"]);
     assert!(
-        code == 0 && said.ends_with("missing  0008_chat\n"),
+        code == 0 && said.ends_with("missing  0009_files\n"),
         "{said}"
     );
     let (code, said, _) = run(volume.path(), &["migrate", "status"]);
     assert!(
-        code == 0 && said.ends_with("applied  0007_jobs\nmissing  0008_chat\n"),
+        code == 0 && said.ends_with("applied  0008_chat\nmissing  0009_files\n"),
         "{said}"
     );
 }

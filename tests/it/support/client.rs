@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::{body::Body, response::Response};
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use madang::{
@@ -110,7 +110,27 @@ impl Client {
     }
 
     /// Sends this request, with who one is.
-    pub async fn send(&self, mut request: Request<Body>) -> Answer {
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.respond(request).await;
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        log::note_secrets(&body);
+        for cookie in parts.headers.get_all(header::SET_COOKIE) {
+            let cookie = cookie.to_str().unwrap();
+            let token = cookie.split(['=', ';']).nth(1);
+            log::note_secret(token.unwrap_or_default());
+        }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    /// The response to this request, with who one is.
+    pub async fn respond(&self, mut request: Request<Body>) -> Response {
         let headers = request.headers_mut();
         headers.insert(header::HOST, "localhost".parse().unwrap());
         if let Some(token) = &self.token {
@@ -128,22 +148,7 @@ impl Client {
         let peer: std::net::IpAddr = self.address.parse().unwrap();
         let peer = axum::extract::ConnectInfo(std::net::SocketAddr::new(peer, 4711));
         request.extensions_mut().insert(peer);
-        let response = self.app.server.router().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        let body = serde_json::from_slice(&bytes)
-            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
-        log::note_secrets(&body);
-        for cookie in parts.headers.get_all(header::SET_COOKIE) {
-            let cookie = cookie.to_str().unwrap();
-            let token = cookie.split(['=', ';']).nth(1);
-            log::note_secret(token.unwrap_or_default());
-        }
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        }
+        self.app.server.router().oneshot(request).await.unwrap()
     }
 
     /// Makes a board and tells its id.

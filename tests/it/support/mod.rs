@@ -4,6 +4,7 @@ mod client;
 mod cut;
 mod database;
 pub mod log;
+pub mod multipart;
 mod process;
 mod servers;
 mod socket;

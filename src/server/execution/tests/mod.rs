@@ -181,7 +181,7 @@ fn raw(query: &str, variables: Value) -> RawRequest {
         query: query.to_owned(),
         operation_name: None,
         variables: Variables::from_json(variables),
-        uploads: Vec::new(),
+        uploads: 0,
         account: Budget::new(&limits()).account(Ipv4Addr::LOCALHOST.into()),
         size: 0,
     }

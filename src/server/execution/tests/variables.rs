@@ -198,11 +198,7 @@ async fn only_files_that_came_with_the_request_are_uploads() {
         (json!({}), false),
     ] {
         let mut request = raw(query, json!({"file": given}));
-        request.uploads.push(async_graphql::UploadValue {
-            filename: "a".to_owned(),
-            content_type: None,
-            content: std::fs::File::open("Cargo.toml").expect("a file"),
-        });
+        request.uploads = 1;
         let prepared = Bench::new().engine().prepare(request).await;
         assert_eq!(prepared.is_ok(), fits, "{given}");
     }
