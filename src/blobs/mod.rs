@@ -4,7 +4,7 @@
 mod file;
 mod open;
 
-use std::{fmt, ops::Range, sync::Arc, time::Duration};
+use std::{fmt, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 pub use file::read as read_part;
@@ -24,7 +24,7 @@ use crate::{
 /// Bytes of a part of an upload to S3, which takes no less, except for the last one.
 const PART: usize = 5 << 20;
 /// The same to a folder.
-const PART_OF_FILE: usize = 512 << 10;
+const PART_OF_FILE: usize = 256 << 10;
 /// Parts of one upload that are on their way while the next one is gathered: memory does not grow with the size.
 const PARTS: usize = 1;
 
@@ -87,7 +87,8 @@ pub struct Stored {
 #[derive(Clone)]
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
-    is_local: bool,
+    /// The folder, of a local store.
+    folder: Option<PathBuf>,
     clock: Clock,
 }
 
@@ -98,14 +99,15 @@ impl Blobs {
     /// A sentence about `BLOBS_URL` when it does not work.
     pub async fn open(config: &Config, clock: Clock) -> Result<Self, Fault> {
         let url = config.blobs_url.expose();
-        let (store, is_local) = if url.starts_with("s3:") {
-            (open::s3(url).await?, false)
+        let (store, folder) = if url.starts_with("s3:") {
+            (open::s3(url).await?, None)
         } else {
-            (open::folder(config).await?, true)
+            let (store, folder) = open::folder(config)?;
+            (store, Some(folder))
         };
         Ok(Self {
             store,
-            is_local,
+            folder,
             clock,
         })
     }
@@ -113,7 +115,7 @@ impl Blobs {
     /// Whether the bytes are on this machine only.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.is_local
+        self.folder.is_some()
     }
 
     /// Writes `content`, and returns its size once it is safe. Nothing is there before, nor when it fails. What was there
@@ -127,7 +129,7 @@ impl Blobs {
         content: impl Stream<Item = Result<Bytes>> + Send,
         limit: u64,
     ) -> Result<u64> {
-        let part = if self.is_local { PART_OF_FILE } else { PART };
+        let part = if self.is_local() { PART_OF_FILE } else { PART };
         let writer = BufWriter::with_capacity(Arc::clone(&self.store), path.0.clone(), part);
         let mut writer = writer.with_max_concurrency(PARTS);
         match copy(content, &mut writer, limit).await {
@@ -225,6 +227,21 @@ impl Blobs {
             std::future::ready(Ok(stored))
         });
         old.boxed()
+    }
+
+    /// Deletes what writes have left behind that never ended, since the process died, and that are older than `age`. An S3
+    /// store does so itself, by a rule of its bucket.
+    ///
+    /// # Errors
+    /// See [`Blobs`].
+    pub async fn delete_unfinished(&self, folder: Folder, age: Duration) -> Result<()> {
+        let Some(root) = &self.folder else {
+            return Ok(());
+        };
+        let (folder, until) = (root.join(folder.name()), self.clock.now().before(age));
+        let deleting = tokio::task::spawn_blocking(move || file::delete_unfinished(&folder, until));
+        let deleted = deleting.await.map_err(Error::internal)?;
+        deleted.map_err(away)
     }
 
     /// # Errors

@@ -23,7 +23,7 @@ fn fault(sentence: impl Into<String>) -> Fault {
 }
 
 /// The folder that BLOBS_URL names, or the volume.
-pub(super) async fn folder(config: &Config) -> Result<Arc<dyn ObjectStore>, Fault> {
+pub(super) fn folder(config: &Config) -> Result<(Arc<dyn ObjectStore>, PathBuf), Fault> {
     let url = config.blobs_url.expose();
     let path = match url.strip_prefix("file://") {
         Some(path) => PathBuf::from(path),
@@ -35,7 +35,7 @@ pub(super) async fn folder(config: &Config) -> Result<Arc<dyn ObjectStore>, Faul
     std::fs::create_dir_all(&path).map_err(|e| cannot("make", &e))?;
     // Acknowledged bytes survive a power failure, as rows do.
     let store = LocalFileSystem::new_with_prefix(&path).map_err(|e| cannot("open", &e))?;
-    Ok(Arc::new(store.with_fsync(true)))
+    Ok((Arc::new(store.with_fsync(true)), path))
 }
 
 /// `s3://KEY:SECRET@BUCKET/PREFIX?endpoint=URL&region=NAME`; without a key, that of the environment or of the machine.

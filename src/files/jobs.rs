@@ -109,7 +109,9 @@ impl Work for SweepFiles {
         if let Some(waiting) = waiting {
             run.app.queue.announce(waiting);
         }
-        let old = run.app.blobs.older_than(Folder::Files, LEFT_OVER);
+        let blobs = &run.app.blobs;
+        blobs.delete_unfinished(Folder::Files, LEFT_OVER).await?;
+        let old = blobs.older_than(Folder::Files, LEFT_OVER);
         let mut batches = old.try_chunks(BATCH as usize);
         while let Some(batch) = batches.try_next().await.map_err(|e| e.1)? {
             sweep(&run.app, batch).await?;

@@ -1,10 +1,10 @@
 //! Files of posts and comments.
 
 mod downloads;
-// mod hostile;
+mod hostile;
 mod life;
 mod pictures;
-// mod processes;
+mod processes;
 mod uploads;
 
 use std::{sync::Arc, time::Duration};
