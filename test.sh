@@ -93,9 +93,10 @@ start_redis() {
   export TEST_REDIS_URL=redis://127.0.0.1:$port
 }
 
-# Servers from PyPI, in processes of their own, under their own licences: SecantusDB speaks MongoDB's protocol, moto S3's.
+# From PyPI, in processes of their own, under their own licences: SecantusDB speaks MongoDB's protocol, moto S3's; gql is a
+# client.
 install_from_pypi() {
-  local packages="SecantusDB==0.7.0b3 moto[s3,server]==5.2.5" venv=$PWD/target/test-servers
+  local packages="SecantusDB==0.7.0b3 moto[s3,server]==5.2.5 gql[aiohttp,requests]==4.0.0" venv=$PWD/target/test-servers
   need python3 python3
   if [ "$(cat "$venv/packages" 2>/dev/null)" != "$packages" ]; then
     say "installing $packages"
@@ -106,7 +107,7 @@ install_from_pypi() {
     echo "$packages" >"$venv/packages"
   fi
   # Some tests stop servers of their own.
-  export TEST_SECANTUSD=$venv/bin/secantusd-py TEST_MOTO=$venv/bin/moto_server
+  export TEST_SECANTUSD=$venv/bin/secantusd-py TEST_MOTO=$venv/bin/moto_server TEST_PYTHON=$venv/bin/python
 }
 
 start_secantusdb() {
@@ -189,7 +190,7 @@ for part in $parts; do
       need npm npm
       need curl curl
       need chromium chromium
-      need python3 python3
+      install_from_pypi
       start_madang
       say "tests with Node and Chromium"
       npm --prefix tests/js ci --silent --no-audit --no-fund

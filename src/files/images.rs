@@ -76,16 +76,21 @@ pub struct Thumbnails {
 /// Why it cannot be decoded within the limits.
 pub fn thumbnails(file: File, media: &MediaType) -> Result<Thumbnails, String> {
     let picture = decode(file, media).map_err(|error| error.to_string())?;
-    let side = picture.width().max(picture.height());
-    let mut size = thumbnail_size(LARGEST_THUMBNAIL, side);
-    let mut shown = if side > size {
-        // From far above, averaging is as good, and much faster.
-        let near = if side > 3 * size {
-            picture.thumbnail(2 * size, 2 * size)
-        } else {
-            picture
+    let (width, height) = (picture.width(), picture.height());
+    let side = width.max(height);
+    // Each from the whole picture's sides, so that nothing is rounded twice.
+    let sides = |size: u32| {
+        let scaled = |of: u32| {
+            let rounded = (u64::from(of) * u64::from(size) + u64::from(side) / 2) / u64::from(side);
+            u32::try_from(rounded).unwrap_or(size).max(1)
         };
-        near.resize(size, size, FilterType::CatmullRom)
+        (scaled(width), scaled(height))
+    };
+    let mut size = thumbnail_size(LARGEST_THUMBNAIL, side);
+    // From far above, averaging is as good, and much faster.
+    let mut shown = if side > 3 * size {
+        let (width, height) = sides(2 * size);
+        picture.thumbnail_exact(width, height)
     } else {
         picture
     };
@@ -99,7 +104,8 @@ pub fn thumbnails(file: File, media: &MediaType) -> Result<Thumbnails, String> {
     let mut all = Vec::new();
     loop {
         if shown.width().max(shown.height()) > size {
-            shown = shown.resize(size, size, FilterType::CatmullRom);
+            let (width, height) = sides(size);
+            shown = shown.resize_exact(width, height, FilterType::CatmullRom);
         }
         let bytes = encode(&shown, is_transparent).map_err(|error| error.to_string())?;
         all.push((size, bytes));

@@ -388,8 +388,11 @@ fn filename(field: &Field<'static>) -> String {
     });
     let plain = || {
         let name = field.file_name().unwrap_or_default();
-        // Browsers encode this one character.
-        name.replace("%22", "\"")
+        // Some libraries encode names beyond ASCII like paths, and browsers encode quotes.
+        match percent_decode_str(name).decode_utf8() {
+            Ok(decoded) if name.is_ascii() && !decoded.is_ascii() => decoded.into_owned(),
+            _ => name.replace("%22", "\""),
+        }
     };
     extended.unwrap_or_else(plain)
 }

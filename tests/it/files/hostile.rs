@@ -63,6 +63,8 @@ async fn a_name_is_a_name_and_never_a_path() {
         ("ann\u{202e}gnp.exe", "anngnp.exe"),
         ("\u{1106}\u{1161}\u{1103}\u{1161}\u{11bc}.txt", "마당.txt"),
         ("a%22b.txt", "a_b.txt"),
+        ("100%25.txt", "100%25.txt"),
+        ("%EA%B8%80%2F..%2F%00.txt", "txt"),
         (long.as_str(), kept_of_long.as_str()),
     ] {
         let headers = format!("Content-Disposition: form-data; name=\"0\"; filename=\"{sent}\"");
