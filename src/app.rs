@@ -65,6 +65,9 @@ impl App {
     /// The setting that does not work.
     pub async fn open(config: Config, clock: Clock) -> Result<Self, Fault> {
         config.check()?;
+        // Uploads pass through it, whatever the stores are.
+        std::fs::create_dir_all(&config.volume_dir)
+            .map_err(|e| Fault::new("VOLUME_DIR", format!("cannot be made: {e}")))?;
         let keys = Keys::open(&config)?;
         let db = Db::open(&config).await?;
         let redis = Redis::open(&config).await?;

@@ -9,6 +9,7 @@ mod machine;
 mod measure;
 mod peers;
 mod plot;
+#[allow(dead_code, reason = "shared with another bench")]
 mod process;
 mod reads;
 mod report;

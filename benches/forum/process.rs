@@ -87,6 +87,24 @@ impl Server {
         self.tree().iter().filter_map(of).sum::<f64>() / 1024.0
     }
 
+    /// Resident memory that the process itself has had at most, in MiB, since [`Server::forget_peak`].
+    pub fn peak(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+        kib.unwrap_or(0.0) / 1024.0
+    }
+
+    /// Forgets the peak, and says what the process has now.
+    ///
+    /// # Errors
+    /// The system does not allow it.
+    pub fn forget_peak(&self) -> anyhow::Result<f64> {
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?;
+        Ok(self.peak())
+    }
+
     fn tree(&self) -> Vec<u32> {
         let processes: Vec<(u32, u32)> = fs::read_dir("/proc")
             .into_iter()

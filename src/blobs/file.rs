@@ -34,8 +34,9 @@ pub fn stream(content: File, range: Range<u64>) -> impl Stream<Item = io::Result
 /// # Errors
 /// Those of the system, also for a file that ends before.
 pub async fn read(mut content: File, range: Range<u64>) -> io::Result<(File, Bytes)> {
+    // Allocated here, where it is freed: what one thread allocates and another frees adds up in each thread that reads.
+    let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or_default()];
     let reading = tokio::task::spawn_blocking(move || {
-        let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or_default()];
         content.seek(SeekFrom::Start(range.start))?;
         content.read_exact(&mut bytes)?;
         Ok((content, bytes.into()))

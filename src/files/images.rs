@@ -75,24 +75,25 @@ pub struct Thumbnails {
 /// # Errors
 /// Why it cannot be decoded within the limits.
 pub fn thumbnails(file: File, media: &MediaType) -> Result<Thumbnails, String> {
-    let picture = decode(file, media).map_err(|error| error.to_string())?;
-    let (width, height) = (picture.width(), picture.height());
-    let side = width.max(height);
-    // Each from the whole picture's sides, so that nothing is rounded twice.
-    let sides = |size: u32| {
-        let scaled = |of: u32| {
-            let rounded = (u64::from(of) * u64::from(size) + u64::from(side) / 2) / u64::from(side);
-            u32::try_from(rounded).unwrap_or(size).max(1)
-        };
-        (scaled(width), scaled(height))
-    };
-    let mut size = thumbnail_size(LARGEST_THUMBNAIL, side);
-    // From far above, averaging is as good, and much faster.
-    let mut shown = if side > 3 * size {
-        let (width, height) = sides(2 * size);
+    let (picture, orientation) = decode(file, media).map_err(|error| error.to_string())?;
+    let mut size = thumbnail_size(LARGEST_THUMBNAIL, picture.width().max(picture.height()));
+    // Turned once it is small: a copy of the whole would take as much memory again.
+    let whole = Sides::of(&picture);
+    let mut shown = if whole.longest() > 3 * size {
+        // From far above, averaging is as good, and much faster.
+        let (width, height) = whole.scaled(2 * size);
         picture.thumbnail_exact(width, height)
     } else {
         picture
+    };
+    if whole.longest() > size {
+        let (width, height) = whole.scaled(size);
+        shown = shown.resize_exact(width, height, FilterType::CatmullRom);
+    }
+    shown.apply_orientation(orientation);
+    let whole = match shown.width() > shown.height() {
+        true => whole.lying(),
+        false => whole.standing(),
     };
     let is_transparent =
         shown.color().has_alpha() && shown.to_rgba8().pixels().any(|p| p.0[3] < 255);
@@ -104,7 +105,7 @@ pub fn thumbnails(file: File, media: &MediaType) -> Result<Thumbnails, String> {
     let mut all = Vec::new();
     loop {
         if shown.width().max(shown.height()) > size {
-            let (width, height) = sides(size);
+            let (width, height) = whole.scaled(size);
             shown = shown.resize_exact(width, height, FilterType::CatmullRom);
         }
         let bytes = encode(&shown, is_transparent).map_err(|error| error.to_string())?;
@@ -116,7 +117,39 @@ pub fn thumbnails(file: File, media: &MediaType) -> Result<Thumbnails, String> {
     }
 }
 
-fn decode(file: File, media: &MediaType) -> image::ImageResult<DynamicImage> {
+/// Width and height of a whole picture, from which those of each thumbnail follow, so that nothing is rounded twice.
+#[derive(Clone, Copy)]
+struct Sides(u32, u32);
+
+impl Sides {
+    fn of(picture: &DynamicImage) -> Self {
+        Self(picture.width(), picture.height())
+    }
+
+    fn longest(self) -> u32 {
+        self.0.max(self.1)
+    }
+
+    fn lying(self) -> Self {
+        Self(self.longest(), self.0.min(self.1))
+    }
+
+    fn standing(self) -> Self {
+        Self(self.0.min(self.1), self.longest())
+    }
+
+    /// Those of a thumbnail whose longest side is `size`.
+    fn scaled(self, size: u32) -> (u32, u32) {
+        let longest = u64::from(self.longest());
+        let scaled = |side: u32| {
+            let rounded = (u64::from(side) * u64::from(size) + longest / 2) / longest;
+            u32::try_from(rounded).unwrap_or(size).max(1)
+        };
+        (scaled(self.0), scaled(self.1))
+    }
+}
+
+fn decode(file: File, media: &MediaType) -> image::ImageResult<(DynamicImage, Orientation)> {
     let format = format(media).ok_or_else(|| io::Error::other("not a picture"))?;
     let mut reader = ImageReader::with_format(BufReader::new(file), format);
     let mut limits = Limits::default();
@@ -128,9 +161,7 @@ fn decode(file: File, media: &MediaType) -> image::ImageResult<DynamicImage> {
         return Err(io::Error::other("too many pixels").into());
     }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut picture = DynamicImage::from_decoder(decoder)?;
-    picture.apply_orientation(orientation);
-    Ok(picture)
+    Ok((DynamicImage::from_decoder(decoder)?, orientation))
 }
 
 fn encode(picture: &DynamicImage, is_transparent: bool) -> image::ImageResult<Vec<u8>> {
@@ -161,6 +192,41 @@ mod tests {
             (100, 300, 128),
         ] {
             assert_eq!(thumbnail_size(wanted, side), size, "{wanted} {side}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_of_whatever_bytes() {
+        use std::io::Write;
+        let mut number = 0x9e37_79b9_u32;
+        let mut random = move || {
+            number ^= number << 13;
+            number ^= number >> 17;
+            number ^= number << 5;
+            number
+        };
+        let heads: [&[u8]; 9] = [
+            b"\xff\xd8\xff\xe0",
+            b"\x89PNG\r\n\x1a\n",
+            b"GIF89a",
+            b"RIFF\0\0\0\0WEBPVP8X",
+            b"BM",
+            b"II*\0",
+            b"MM\0*",
+            b"\0\0\0\x18ftypheic",
+            b"\0\0\x01\0",
+        ];
+        for head in heads {
+            for _ in 0..500 {
+                let mut file = tempfile::tempfile().unwrap();
+                file.write_all(head).unwrap();
+                for _ in 0..random() % 200 {
+                    let byte = [0, 1, 8, 0xff, random() as u8][random() as usize % 5];
+                    file.write_all(&[byte]).unwrap();
+                }
+                let found = dimensions(&mut file);
+                assert!(found.is_none_or(|(width, height)| width > 0 && height > 0));
+            }
         }
     }
 }

@@ -49,7 +49,7 @@ impl Work for MakeThumbnails {
 
 async fn make(app: &App, file: Attachment) -> Result<images::Thumbnails, Failure> {
     let mut blob = app.blobs.read(&path(file.id), None).await?;
-    let copy = tempfile::tempfile().map_err(Error::internal)?;
+    let copy = tempfile::tempfile_in(&app.config.volume_dir).map_err(Error::internal)?;
     let mut copy = tokio::fs::File::from_std(copy);
     while let Some(bytes) = blob.content.try_next().await? {
         copy.write_all(&bytes).await.map_err(Error::internal)?;

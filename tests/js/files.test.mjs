@@ -174,6 +174,22 @@ test('curl uploads, and downloads a part', async () => {
   assert.ok(large.equals(await readFile(resumed)));
 });
 
+test('the README uploads with curl', async () => {
+  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+  const [, command] = readme.match(/```sh\n(curl http[^`]*)```/);
+  await writeFile(join(folder, 'picture.png'), png(30, 20));
+  await signIn();
+  const filled = command
+    .replace('http://127.0.0.1:8000', madang.url)
+    .replace('eyJ0…', token)
+    .replace('board_01…', boardId);
+
+  const { stdout } = await run('sh', ['-c', filled.replace(/^curl/, 'curl -sS')], { cwd: folder });
+
+  const [{ url }] = JSON.parse(stdout).data.createPost.post.attachments;
+  assert.ok(png(30, 20).equals(await downloaded(url)));
+});
+
 test('a browser shows pictures, and saves what it could run', async () => {
   await signIn();
   const form = new FormData();

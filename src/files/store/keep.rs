@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The bytes that are read at once.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 128 << 10;
 
 /// A file whose bytes are safe, and which no row names yet.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use axum::{
     Router,
     body::Body,
-    extract::{Path, Query, Request, State},
+    extract::{Query, Request, State},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -54,10 +54,10 @@ pub fn routes(net: Net) -> Router {
         .with_state(net)
 }
 
-async fn file(State(net): State<Net>, Path(id): Path<String>, request: Request) -> Response {
+async fn file(State(net): State<Net>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let answered = async {
-        let found = found(&net, &id, &parts).await?;
+        let found = found(&net, &parts).await?;
         respond(&net, &parts, found).await
     };
     answered.await.unwrap_or_else(|error| refusal(&error))
@@ -75,8 +75,9 @@ struct Found {
     cache: HeaderValue,
 }
 
-async fn found(net: &Net, id: &str, parts: &Parts) -> Result<Found> {
+async fn found(net: &Net, parts: &Parts) -> Result<Found> {
     let app = &net.app;
+    let id = parts.uri.path().trim_start_matches("/files/");
     let id = FileId::parse(id).map_err(|_| Error::NotFound)?;
     let query = Query::<url::Query>::try_from_uri(&parts.uri);
     let Query(query) = query.map_err(|_| Error::NotFound)?;

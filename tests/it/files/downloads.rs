@@ -239,6 +239,8 @@ async fn an_address_ends_at_a_mark_and_cannot_be_changed() {
         before,
         &format!("{before}?"),
         "/files/x",
+        "/files/%ff",
+        "/files/%2e%2e",
         &format!("/files/{}", app.id_of_nothing("file")),
         &path(&json!({ "id": app.id_of_nothing("post") })),
     ] {
