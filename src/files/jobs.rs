@@ -66,29 +66,27 @@ impl Work for DeleteFiles {
     async fn run(self, run: &Run) -> Result<Done, Failure> {
         loop {
             let unattached = |conn: &mut crate::db::Conn| store::unattached(conn, BATCH);
-            let ids = run.app.db.read(unattached).await?;
-            if ids.is_empty() {
+            let found = run.app.db.read(unattached).await?;
+            if found.is_empty() {
                 return Ok(run.done());
             }
-            for id in &ids {
-                for path in places(*id) {
+            for (id, has_thumbnails) in &found {
+                let thumbnails = has_thumbnails.then(|| thumbnails(*id));
+                for path in thumbnails.into_iter().flatten().chain([path(*id)]) {
                     run.app.blobs.delete(&path).await?;
                 }
             }
+            let ids: Vec<_> = found.into_iter().map(|(id, _)| id).collect();
             run.write(move |conn| store::delete(conn, &ids)).await?;
         }
     }
 }
 
-/// Where the bytes of a file and of its thumbnails can be.
-fn places(id: FileId) -> Vec<BlobPath> {
-    let mut places = vec![path(id)];
-    let mut size = SMALLEST_THUMBNAIL;
-    while size <= LARGEST_THUMBNAIL {
-        places.push(thumbnail_path(id, size));
-        size *= 2;
-    }
-    places
+/// Where the thumbnails of a file can be. One that is made meanwhile is left to the sweep.
+fn thumbnails(id: FileId) -> impl Iterator<Item = BlobPath> {
+    let sizes = std::iter::successors(Some(SMALLEST_THUMBNAIL), |size| Some(size * 2));
+    let sizes = sizes.take_while(|size| *size <= LARGEST_THUMBNAIL);
+    sizes.map(move |size| thumbnail_path(id, size))
 }
 
 /// Deletes bytes that no row names, as requests leave them that were broken off or refused, or whose server died.

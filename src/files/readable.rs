@@ -26,10 +26,16 @@ impl Batch for ReadableFile {
         ids: Vec<FileId>,
     ) -> Result<HashMap<FileId, Attachment>> {
         let found = app.db.read(move |conn| store::find(conn, ids)).await?;
-        let posts = found.iter().filter_map(|file| file.post_id).collect();
-        let comments = found.iter().filter_map(|file| file.comment_id).collect();
-        let posts = ReadablePost::load(app, actor, posts).await?;
-        let comments = ReadableComment::load(app, actor, comments).await?;
+        let posts: Vec<_> = found.iter().filter_map(|file| file.post_id).collect();
+        let comments: Vec<_> = found.iter().filter_map(|file| file.comment_id).collect();
+        let posts = match posts.is_empty() {
+            true => HashMap::new(),
+            false => ReadablePost::load(app, actor, posts).await?,
+        };
+        let comments = match comments.is_empty() {
+            true => HashMap::new(),
+            false => ReadableComment::load(app, actor, comments).await?,
+        };
         let is_readable = |file: &Attachment| {
             file.post_id.is_some_and(|id| posts.contains_key(&id))
                 || file.comment_id.is_some_and(|id| comments.contains_key(&id))

@@ -186,8 +186,9 @@ pub async fn update(
     if !add.is_empty() {
         // Before anything is kept for a comment that cannot be changed.
         let comment = readable(app, actor, id).await?;
-        let is_own = actor.owns(comment.author_id);
-        is_own.then_some(()).ok_or(Error::Forbidden)?;
+        if !actor.owns(comment.author_id) {
+            return Err(Error::Forbidden);
+        }
     }
     let files = NewFiles {
         owner,
@@ -204,7 +205,11 @@ pub async fn update(
             let mut comment = editable(conn, &actor, id)?;
             let is_fewer = files_store::detach(conn, parent, &remove, "removeAttachmentIds")?;
             let thumbnails = files_store::attach(conn, &ports, owner, parent, &kept)?;
-            let waiting = [thumbnails, files_store::clear_away(conn, &ports)?];
+            let unattached = match is_fewer {
+                true => files_store::clear_away(conn, &ports)?,
+                false => None,
+            };
+            let waiting = [thumbnails, unattached];
             let are_new_files = is_fewer || !kept.is_empty();
             let is_visible = changes.is_visible.unwrap_or(comment.is_visible);
             let change = i32::from(is_visible) - i32::from(comment.is_visible);

@@ -231,11 +231,11 @@ pub fn clear_away(conn: &mut Conn, app: &App) -> Result<Option<Waiting>> {
     app.queue.enqueue(conn, &DeleteFiles {}).map(Some)
 }
 
-/// Files that are attached to nothing.
-pub(super) fn unattached(conn: &mut Conn, limit: i64) -> Result<Vec<FileId>> {
+/// Files that are attached to nothing, and whether they have thumbnails.
+pub(super) fn unattached(conn: &mut Conn, limit: i64) -> Result<Vec<(FileId, bool)>> {
     Ok(on!(conn, |c| files::table
         .filter(files::post_id.is_null().and(files::comment_id.is_null()))
-        .select(files::id)
+        .select((files::id, files::thumbnail_type.is_not_null()))
         .limit(limit)
         .load(c))?)
 }

@@ -110,10 +110,9 @@ pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChange
     if !add.is_empty() {
         // Before anything is kept for a post that cannot be changed.
         let post = super::readable(app, actor, id).await?;
-        actor
-            .owns(post.author_id)
-            .then_some(())
-            .ok_or(Error::Forbidden)?;
+        if !actor.owns(post.author_id) {
+            return Err(Error::Forbidden);
+        }
     }
     let files = NewFiles {
         owner,
@@ -130,7 +129,11 @@ pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChange
             let mut post = editable(conn, &actor, id)?;
             let is_fewer = files_store::detach(conn, parent, &remove, "removeAttachmentIds")?;
             let thumbnails = files_store::attach(conn, &ports, owner, parent, &kept)?;
-            let waiting = [thumbnails, files_store::clear_away(conn, &ports)?];
+            let unattached = match is_fewer {
+                true => files_store::clear_away(conn, &ports)?,
+                false => None,
+            };
+            let waiting = [thumbnails, unattached];
             let is_visible = changes.is_visible.unwrap_or(post.is_visible);
             let content = |conn: &mut Conn| -> Result<Content> {
                 Ok(on!(conn, |c| posts::table

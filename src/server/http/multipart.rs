@@ -7,7 +7,9 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    path::PathBuf,
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
     pin::Pin,
     sync::{
         Arc,
@@ -30,11 +32,7 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 use serde_json::{Map, Value};
-use tokio::{
-    fs::File,
-    io::AsyncWriteExt,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::body;
 use crate::{
@@ -224,9 +222,7 @@ impl Form {
             };
             let filename = filename(&field);
             let content_type = field.content_type().map(ToString::to_string);
-            let content = tempfile::tempfile_in(&self.folder).map_err(unwritable)?;
-            let mut content = File::from_std(content);
-            content.set_max_buf_size(BUFFER);
+            let mut content = Temporary::new(&self.folder);
             let mut size = 0;
             while let Some(bytes) = pace.wait(self.chunk(&mut field)).await?? {
                 size += bytes.len() as u64;
@@ -234,13 +230,12 @@ impl Form {
                     return Err(too_large);
                 }
                 pace.received += bytes.len() as u64;
-                content.write_all(&bytes).await.map_err(unwritable)?;
+                content.push(&bytes).await?;
             }
-            content.flush().await.map_err(unwritable)?;
             *free = Some(UploadValue {
                 filename,
                 content_type,
-                content: content.into_std().await,
+                content: content.end().await?,
             });
         }
         self.is_whole = true;
@@ -302,6 +297,55 @@ impl Form {
         let bytes = field.chunk().await.map_err(broken)?;
         self.unparsed.store(0, Ordering::Relaxed);
         Ok(bytes)
+    }
+}
+
+/// A temporary file without a name that is being written. Most files are written at once, by one task.
+struct Temporary {
+    folder: PathBuf,
+    file: Option<File>,
+    waiting: Vec<u8>,
+}
+
+impl Temporary {
+    fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            file: None,
+            waiting: Vec::new(),
+        }
+    }
+
+    async fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() < BUFFER {
+            return Ok(());
+        }
+        let file = self.write().await?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    async fn end(mut self) -> Result<File> {
+        self.write().await
+    }
+
+    async fn write(&mut self) -> Result<File> {
+        let (file, folder) = (self.file.take(), self.folder.clone());
+        let waiting = std::mem::take(&mut self.waiting);
+        let writing = tokio::task::spawn_blocking(move || {
+            let mut file = match file {
+                Some(file) => file,
+                None => tempfile::tempfile_in(folder)?,
+            };
+            file.write_all(&waiting)?;
+            Ok((file, waiting))
+        });
+        let written = writing.await.map_err(Error::internal)?;
+        let (file, mut written) = written.map_err(unwritable)?;
+        written.clear();
+        self.waiting = written;
+        Ok(file)
     }
 }
 

@@ -189,7 +189,7 @@ async fn files_come_only_by_variables_of_mutations() {
         Body::from_stream(first.chain(stream::pending()))
     };
     let fine = json!({ "query": CREATE, "variables": variables(&board) });
-    let unknown = json!({ "query": CREATE.replace("title", "tittle").replace("name ", "nam "), "variables": variables(&board) });
+    let unknown = json!({ "query": CREATE.replace("title", "tittle").replace("name ", "nothing "), "variables": variables(&board) });
     let mut forged = ann.clone();
     forged.token = Some("a.b.c".to_owned());
     for (client, operations, status) in [
