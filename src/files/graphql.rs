@@ -53,7 +53,7 @@ impl Attachment {
         url::signed(ctx.app(), &ctx.actor(), self, None)
     }
 
-    /// Where a small picture of a picture can be loaded from; null for other files, and until it is made.
+    /// Where the thumbnail of a picture can be loaded from, like `url`; null for other files, and until it is made.
     async fn thumbnail_url(
         &self,
         ctx: &Context<'_>,

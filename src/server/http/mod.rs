@@ -251,7 +251,14 @@ async fn run<E: Executor>(
         if let Some(barred) = engine.barred(&prepared, &caller) {
             return Ok(answer::executed(&barred, media, &account));
         }
-        let received = Box::pin(form.receive()).await?;
+        let most = net.app.config.max_storage_per_user;
+        // Nor from anybody else who is not signed in.
+        let user = caller.actor().id().filter(|_| form.files() > 0);
+        let uploading = user.map(|user| net.uploads.begin(user, most));
+        if uploading.is_none() && form.files() > 0 {
+            return Err(Error::Unauthenticated.into());
+        }
+        let received = Box::pin(form.receive(uploading)).await?;
         prepared = prepared.with_uploads(received.files, received.time);
     }
     let result = engine.execute(prepared, caller.clone()).await;

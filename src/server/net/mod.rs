@@ -8,6 +8,7 @@ mod origins;
 mod params;
 mod patient;
 mod seats;
+mod uploads;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -33,6 +34,7 @@ pub use layers::{RequestId, layered};
 pub use origins::Origins;
 pub use params::Params;
 pub use seats::{Seat, Seats};
+pub use uploads::{Uploading, Uploads};
 
 /// Authenticates tokens. Implemented by accounts.
 pub trait Authenticator: Send + Sync + 'static {
@@ -69,6 +71,8 @@ pub struct Shared {
     pub seats: Seats,
     /// Sockets without a sign-in, by address.
     pub anonymous: AnonymousSockets,
+    /// Files that users are sending.
+    pub uploads: Uploads,
     /// The memory of unread responses.
     pub budget: Budget,
     /// All sockets are tasks here. Shutdown waits for them.
@@ -109,6 +113,7 @@ impl Net {
             origins: Origins::of(&app.config),
             seats,
             anonymous: AnonymousSockets::default(),
+            uploads: Uploads::default(),
             budget: Budget::new(&app.config.limits),
             tasks,
             shutdown,

@@ -190,12 +190,20 @@ async fn files_come_only_by_variables_of_mutations() {
     };
     let fine = json!({ "query": CREATE, "variables": variables(&board) });
     let unknown = json!({ "query": CREATE.replace("title", "tittle").replace("name ", "nothing "), "variables": variables(&board) });
+    let skipped = CREATE.replacen(
+        "{ createPost(input: $i)",
+        "{ __typename createPost(input: $i) @skip(if: true)",
+        1,
+    );
+    let skipped = json!({ "query": skipped, "variables": variables(&board) });
     let mut forged = ann.clone();
     forged.token = Some("a.b.c".to_owned());
     for (client, operations, status) in [
         (ann.clone(), &unknown, StatusCode::BAD_REQUEST),
         (forged, &fine, StatusCode::UNAUTHORIZED),
         (app.anonymous(), &fine, StatusCode::OK),
+        // Nothing that anybody may not do, and yet a file.
+        (app.anonymous(), &skipped, StatusCode::UNAUTHORIZED),
     ] {
         let answer = timeout(
             Duration::from_secs(60),
@@ -262,7 +270,7 @@ async fn what_is_too_large_is_refused_while_it_comes() {
     );
     assert!(given.load(Ordering::Relaxed) > 30);
     assert!(stored(&app).await.is_empty());
-    // One that is announced is refused before it comes, so that a client which waits to be told sends nothing.
+    // One that is announced is refused before it comes.
     let request = Request::post("/graphql")
         .header(header::CONTENT_TYPE, content_type())
         .header(header::CONTENT_LENGTH, "100000000")

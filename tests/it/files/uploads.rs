@@ -292,6 +292,27 @@ async fn a_quota_is_exact_however_many_upload_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_user_sends_at_once_is_bounded_by_the_quota() {
+    let (app, _, board) = yard_with(&["--max-storage-per-user", "10240"]).await;
+    let ann = app.user("ann").await;
+    let content = vec![7; 6 * KIB];
+    let input = json!({ "boardId": board, "title": "T", "content": "C" });
+
+    let both = [("a", content.as_slice()), ("b", content.as_slice())];
+    let refused = ann.upload("createPost", input.clone(), &both, POST).await;
+
+    // Before the rest came, and not by the post.
+    assert_eq!(
+        (refused.status, refused.code()),
+        (StatusCode::BAD_REQUEST, "LIMIT_EXCEEDED")
+    );
+    // It counts no more.
+    ann.upload("createPost", input, &both[..1], POST)
+        .await
+        .data();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_post_never_has_more_files_than_it_may_however_many_add_at_once() {
     let (app, _, board) = yard().await;
     let ann = app.user("ann").await;

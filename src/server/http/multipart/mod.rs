@@ -4,48 +4,40 @@
 //! Files are written to temporary files without names, so that memory does not grow with them, and nothing is left when
 //! the client or the server goes away. The request runs once all of it has arrived.
 
+mod map;
+mod sips;
+mod temporary;
+
 use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-    fs::File,
-    io::Write,
-    path::{Path, PathBuf},
-    pin::Pin,
+    collections::HashMap,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
 use async_graphql::UploadValue;
 use axum::body::{Body, Bytes};
-use futures_util::Stream;
 use http::{HeaderMap, header};
-use http_body::Body as _;
 use multer::{Field, Multipart};
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use self::{
+    sips::{Sips, UNPARSED},
+    temporary::Temporary,
+};
 use super::body;
 use crate::{
     config::Config,
     error::{Error, Result, short},
-    server::execution::UPLOAD,
+    server::net::Uploading,
 };
 
-/// The most bytes that the parser may hold without finding the end of anything, such as of a part's headers. Twice what
-/// a connection buffers.
-const UNPARSED: usize = 128 << 10;
-/// Bytes of a file that wait to be written.
-const BUFFER: usize = 256 << 10;
 /// Files that arrive more slowly than this, in bytes a second, are given up.
 const SLOWEST: u64 = 16 << 10;
 /// How fast the store of bytes is at least, in bytes a second: it adds to the time of a request.
@@ -61,6 +53,8 @@ pub struct Form {
     folder: PathBuf,
     /// `Content-Length`.
     announced: Option<u64>,
+    /// Counts the files until they are kept, or dropped.
+    uploading: Option<Uploading>,
     most: Most,
     is_whole: bool,
 }
@@ -69,6 +63,8 @@ pub struct Form {
 #[derive(Clone, Copy)]
 struct Most {
     /// Bytes of operations and map together.
+    body: usize,
+    /// What is left of these.
     parameters: usize,
     /// How long they may take.
     time: Duration,
@@ -105,7 +101,9 @@ impl Form {
             names: Vec::new(),
             folder: config.volume_dir.clone(),
             announced: announced.and_then(|length| length.to_str().ok()?.parse().ok()),
+            uploading: None,
             most: Most {
+                body: limits.body,
                 parameters: limits.body,
                 time: limits.request_time,
                 files: limits.uploads,
@@ -141,67 +139,23 @@ impl Form {
         let time = self.most.time;
         let map = self.parameter("map", self.most.parameters);
         let map = timeout(time, map).await.map_err(|_| Error::Timeout)??;
-        let Entries(entries) = serde_json::from_slice(&map).map_err(|error| {
-            Error::bad_request(
-                format!("The map is not an object of lists of paths: {error}."),
-                format!("map은 경로 목록으로 된 객체여야 합니다: {error}."),
-            )
-        })?;
-        if entries.len() > self.most.files {
-            return Err(Error::LimitExceeded {
-                what: "uploads",
-                limit: self.most.files as u64,
-            });
-        }
-        let mut names = HashSet::new();
-        for (n, (name, paths)) in entries.iter().enumerate() {
-            let [path] = paths.as_slice() else {
-                return Err(wrong(
-                    format!(
-                        "maps the part \"{}\" to {} paths instead of one",
-                        short(name),
-                        paths.len()
-                    ),
-                    format!("\"{}\" 파트의 경로가 {}개입니다", short(name), paths.len()),
-                ));
-            };
-            if !names.insert(name) {
-                return Err(wrong(
-                    format!("names the part \"{}\" twice", short(name)),
-                    format!("\"{}\" 파트가 두 번 있습니다", short(name)),
-                ));
-            }
-            let place = place(operations, path).filter(|place| place.is_null());
-            let place = place.ok_or_else(|| {
-                wrong(
-                    format!(
-                        "has the path \"{}\", where no null is, or which another file took",
-                        short(path)
-                    ),
-                    format!(
-                        "\"{}\" 경로에 null이 없거나 다른 파일이 이미 있습니다",
-                        short(path)
-                    ),
-                )
-            })?;
-            *place = Value::String(format!("{UPLOAD}{n}"));
-        }
-        self.names = entries.into_iter().map(|(name, _)| name).collect();
+        self.names = map::apply(&map, operations, self.most.files)?;
         Ok(())
     }
 
-    /// Receives the files.
+    /// Receives the files, which `uploading` counts as long as this form is there.
     ///
     /// # Errors
-    /// `BAD_REQUEST`; `TOO_LARGE` as soon as a file is; `TIMEOUT` for a client that is too slow; `UNAVAILABLE` when they
-    /// cannot be written.
-    pub async fn receive(&mut self) -> Result<Received> {
+    /// `BAD_REQUEST`; `TOO_LARGE` as soon as a file is; `LIMIT_EXCEEDED` when a user sends too much at once; `TIMEOUT` for a
+    /// client that is too slow; `UNAVAILABLE` when they cannot be written.
+    pub async fn receive(&mut self, uploading: Option<Uploading>) -> Result<Received> {
+        self.uploading = uploading;
         let Most {
             file: most, pause, ..
         } = self.most;
         let too_large = Error::TooLarge { limit: most };
         let files = self.names.len() as u64;
-        let largest = self.most.parameters as u64 + files * (most + UNPARSED as u64);
+        let largest = self.most.body as u64 + files * (most + UNPARSED as u64);
         if self.announced.is_some_and(|length| length > largest) {
             return Err(too_large);
         }
@@ -230,6 +184,9 @@ impl Form {
                     return Err(too_large);
                 }
                 pace.received += bytes.len() as u64;
+                if let Some(uploading) = &mut self.uploading {
+                    uploading.add(bytes.len() as u64)?;
+                }
                 content.push(&bytes).await?;
             }
             *free = Some(UploadValue {
@@ -300,55 +257,6 @@ impl Form {
     }
 }
 
-/// A temporary file without a name that is being written. Most files are written at once, by one task.
-struct Temporary {
-    folder: PathBuf,
-    file: Option<File>,
-    waiting: Vec<u8>,
-}
-
-impl Temporary {
-    fn new(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_owned(),
-            file: None,
-            waiting: Vec::new(),
-        }
-    }
-
-    async fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        self.waiting.extend_from_slice(bytes);
-        if self.waiting.len() < BUFFER {
-            return Ok(());
-        }
-        let file = self.write().await?;
-        self.file = Some(file);
-        Ok(())
-    }
-
-    async fn end(mut self) -> Result<File> {
-        self.write().await
-    }
-
-    async fn write(&mut self) -> Result<File> {
-        let (file, folder) = (self.file.take(), self.folder.clone());
-        let waiting = std::mem::take(&mut self.waiting);
-        let writing = tokio::task::spawn_blocking(move || {
-            let mut file = match file {
-                Some(file) => file,
-                None => tempfile::tempfile_in(folder)?,
-            };
-            file.write_all(&waiting)?;
-            Ok((file, waiting))
-        });
-        let written = writing.await.map_err(Error::internal)?;
-        let (file, mut written) = written.map_err(unwritable)?;
-        written.clear();
-        self.waiting = written;
-        Ok(file)
-    }
-}
-
 /// How fast files arrive.
 struct Pace {
     began: Instant,
@@ -374,43 +282,6 @@ impl Pace {
         let due = self.time + Duration::from_secs(self.received / SLOWEST);
         let until = (self.began + due).min(Instant::now() + self.pause);
         timeout_at(until, next).await.map_err(|_| Error::Timeout)
-    }
-}
-
-/// A body in sips. The parser takes all that it can get before it looks at any of it, and it would hold whatever comes
-/// while it waits for the end of something. So it gets one piece at a time, and an error when it holds too much.
-struct Sips {
-    body: Arc<Mutex<Body>>,
-    /// Bytes given since the parser last found anything.
-    unparsed: Arc<AtomicUsize>,
-    has_given: bool,
-}
-
-impl Stream for Sips {
-    type Item = std::io::Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if std::mem::take(&mut self.has_given) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        loop {
-            let frame = Pin::new(&mut *self.body.lock()).poll_frame(cx);
-            let bytes = match std::task::ready!(frame) {
-                None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(std::io::Error::other(error)))),
-                Some(Ok(frame)) => frame.into_data(),
-            };
-            if let Ok(bytes) = bytes {
-                let before = self.unparsed.fetch_add(bytes.len(), Ordering::Relaxed);
-                if before > UNPARSED {
-                    let error = std::io::Error::other("a part does not end");
-                    return Poll::Ready(Some(Err(error)));
-                }
-                self.has_given = true;
-                return Poll::Ready(Some(Ok(bytes)));
-            }
-        }
     }
 }
 
@@ -441,64 +312,10 @@ fn filename(field: &Field<'static>) -> String {
     extended.unwrap_or_else(plain)
 }
 
-/// The value at this path, such as `variables.input.files.0`.
-fn place<'a>(operations: &'a mut Map<String, Value>, path: &str) -> Option<&'a mut Value> {
-    let rest = path.strip_prefix("variables.")?;
-    let mut place = operations.get_mut("variables")?;
-    for step in rest.split('.') {
-        place = match place {
-            Value::Object(fields) => fields.get_mut(step)?,
-            Value::Array(items) => items.get_mut(step.parse::<usize>().ok()?)?,
-            _ => return None,
-        };
-    }
-    Some(place)
-}
-
-/// The entries of a map, with those whose names are equal.
-struct Entries(Vec<(String, Vec<String>)>);
-
-impl<'de> Deserialize<'de> for Entries {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct All;
-        impl<'de> Visitor<'de> for All {
-            type Value = Entries;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> std::result::Result<Entries, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(All)
-    }
-}
-
-fn wrong(en: String, ko: String) -> Error {
-    Error::bad_request(
-        format!("The map {en}."),
-        format!("map이 잘못되었습니다: {ko}."),
-    )
-}
-
 fn broken(error: multer::Error) -> Error {
     let sentence = short(&error);
     Error::bad_request(
         format!("The form cannot be read: {sentence}."),
         format!("multipart 본문을 읽을 수 없습니다: {sentence}."),
     )
-}
-
-fn unwritable(error: std::io::Error) -> Error {
-    tracing::warn!(%error, "an upload cannot be written to the volume");
-    Error::Unavailable { backend: "volume" }
 }
