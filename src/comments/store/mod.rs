@@ -203,20 +203,13 @@ pub async fn update(
         .db
         .write(move |conn| {
             let mut comment = editable(conn, &actor, id)?;
-            let is_fewer = files_store::detach(conn, parent, &remove, "removeAttachmentIds")?;
-            let thumbnails = files_store::attach(conn, &ports, owner, parent, &kept)?;
-            let unattached = match is_fewer {
-                true => files_store::clear_away(conn, &ports)?,
-                false => None,
-            };
-            let waiting = [thumbnails, unattached];
-            let are_new_files = is_fewer || !kept.is_empty();
+            let files = files_store::change(conn, &ports, owner, parent, &kept, &remove)?;
             let is_visible = changes.is_visible.unwrap_or(comment.is_visible);
             let change = i32::from(is_visible) - i32::from(comment.is_visible);
             let new = changes.content.as_ref();
             let is_same = new.is_none_or(|content| *content == comment.content);
-            if change == 0 && is_same && !are_new_files {
-                return Ok((comment, waiting));
+            if change == 0 && is_same && !files.is_any {
+                return Ok((comment, files.waiting));
             }
             if change != 0 {
                 posts_store::count_comments(conn, comment.post_id, change)?;
@@ -235,7 +228,7 @@ pub async fn update(
             comment.content = changes.content.clone().unwrap_or(comment.content);
             comment.is_visible = is_visible;
             comment.updated_at = Some(now);
-            Ok((comment, waiting))
+            Ok((comment, files.waiting))
         })
         .await;
     let (comment, waiting) = files_store::settle(app, &files, written).await?;

@@ -186,7 +186,7 @@ pub(super) fn over(most: usize) -> Error {
 ///
 /// # Errors
 /// `INVALID` at `field` for ids that are not its files.
-pub fn detach(conn: &mut Conn, parent: Parent, ids: &[FileId], field: &str) -> Result<bool> {
+fn detach(conn: &mut Conn, parent: Parent, ids: &[FileId], field: &str) -> Result<bool> {
     if ids.is_empty() {
         return Ok(false);
     }
@@ -217,6 +217,37 @@ pub fn detach(conn: &mut Conn, parent: Parent, ids: &[FileId], field: &str) -> R
     .set(free)
     .execute(c))?;
     Ok(true)
+}
+
+/// What a change of the files of a post or a comment has come to.
+pub struct Changed {
+    pub is_any: bool,
+    /// Announce it after the commit.
+    pub waiting: [Option<Waiting>; 2],
+}
+
+/// Takes files off a post or a comment, whose row is locked, and attaches new ones whose bytes are safe.
+///
+/// # Errors
+/// Those of [`detach`], at `removeAttachmentIds`, and of [`attach`].
+pub fn change(
+    conn: &mut Conn,
+    app: &App,
+    owner: UserId,
+    parent: Parent,
+    new: &[KeptFile],
+    remove: &[FileId],
+) -> Result<Changed> {
+    let is_fewer = detach(conn, parent, remove, "removeAttachmentIds")?;
+    let thumbnails = attach(conn, app, owner, parent, new)?;
+    let unattached = match is_fewer {
+        true => clear_away(conn, app)?,
+        false => None,
+    };
+    Ok(Changed {
+        is_any: is_fewer || !new.is_empty(),
+        waiting: [thumbnails, unattached],
+    })
 }
 
 /// Has a job delete the bytes of files that are attached to nothing any more, if there are any. Call it in the transaction

@@ -127,13 +127,7 @@ pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChange
         .db
         .write(move |conn| {
             let mut post = editable(conn, &actor, id)?;
-            let is_fewer = files_store::detach(conn, parent, &remove, "removeAttachmentIds")?;
-            let thumbnails = files_store::attach(conn, &ports, owner, parent, &kept)?;
-            let unattached = match is_fewer {
-                true => files_store::clear_away(conn, &ports)?,
-                false => None,
-            };
-            let waiting = [thumbnails, unattached];
+            let files = files_store::change(conn, &ports, owner, parent, &kept, &remove)?;
             let is_visible = changes.is_visible.unwrap_or(post.is_visible);
             let content = |conn: &mut Conn| -> Result<Content> {
                 Ok(on!(conn, |c| posts::table
@@ -147,9 +141,8 @@ pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChange
                 None => false,
             };
             let change = i32::from(is_visible) - i32::from(post.is_visible);
-            let are_new_files = is_fewer || !kept.is_empty();
-            if change == 0 && !is_new_title && !is_new_content && !are_new_files {
-                return Ok((post, waiting));
+            if change == 0 && !is_new_title && !is_new_content && !files.is_any {
+                return Ok((post, files.waiting));
             }
             if change != 0 {
                 boards_store::count_posts(conn, post.board_id, change)?;
@@ -178,7 +171,7 @@ pub async fn update(app: &App, actor: &SignedIn, id: PostId, changes: PostChange
             }
             post.is_visible = is_visible;
             post.updated_at = Some(now);
-            Ok((post, waiting))
+            Ok((post, files.waiting))
         })
         .await;
     let (post, waiting) = files_store::settle(app, &files, written).await?;

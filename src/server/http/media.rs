@@ -137,7 +137,13 @@ pub fn is_json(headers: &HeaderMap) -> bool {
 /// The boundary of a multipart form, if the body is one.
 #[must_use]
 pub fn boundary(headers: &HeaderMap) -> Option<String> {
-    let boundary = multer::parse_boundary(only(headers, header::CONTENT_TYPE)?).ok()?;
+    let content_type = only(headers, header::CONTENT_TYPE)?;
+    // Nearly every request is something else.
+    let kind = content_type.get(..10)?;
+    if !kind.eq_ignore_ascii_case("multipart/") {
+        return None;
+    }
+    let boundary = multer::parse_boundary(content_type).ok()?;
     let is_plain = !headers.contains_key(header::CONTENT_ENCODING);
     (is_plain && (1..=70).contains(&boundary.len())).then_some(boundary)
 }
