@@ -40,6 +40,8 @@ pub enum Cursors {
     ChatParticipants,
     Chats,
     ChatEvents,
+    AiModels,
+    AiLogs,
 }
 
 impl Cursors {
@@ -57,6 +59,8 @@ impl Cursors {
             Self::ChatParticipants => (9, 0),
             Self::Chats => (10, 0),
             Self::ChatEvents => (11, 0),
+            Self::AiModels => (12, 0),
+            Self::AiLogs => (13, 0),
         }
     }
 }

@@ -15,6 +15,8 @@ pub enum Share {
     Documents,
     /// Looking through files that are uploaded.
     Files,
+    /// Training AI models and asking them, in turns.
+    Models,
     /// Decoding pictures, one at a time: each may take hundreds of MiB.
     Pictures,
 }
@@ -25,6 +27,7 @@ pub struct Cpu {
     passwords: Arc<Semaphore>,
     documents: Arc<Semaphore>,
     files: Arc<Semaphore>,
+    models: Arc<Semaphore>,
     pictures: Arc<Semaphore>,
 }
 
@@ -36,6 +39,7 @@ impl Default for Cpu {
             passwords: share(),
             documents: share(),
             files: share(),
+            models: share(),
             pictures: Arc::new(Semaphore::new(1)),
         }
     }
@@ -55,6 +59,7 @@ impl Cpu {
             Share::Passwords => &self.passwords,
             Share::Documents => &self.documents,
             Share::Files => &self.files,
+            Share::Models => &self.models,
             Share::Pictures => &self.pictures,
         };
         let permit = Arc::clone(share)

@@ -45,6 +45,9 @@ kinds! {
     JobKind JobId "job";
     ChatSessionKind ChatSessionId "chatsession";
     ChatKind ChatId "chat";
+    AiModelKind AiModelId "aimodel";
+    AiLogKind AiLogId "ailog";
+    DatasetKind DatasetId "dataset";
 }
 
 /// The id of an object of the kind `K`.

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod server;
 
 pub mod accounts;
+pub mod ai;
 pub mod boards;
 pub mod chat;
 pub mod comments;
@@ -45,6 +46,7 @@ pub mod ids;
 pub mod input;
 pub mod keys;
 pub mod logging;
+pub mod random;
 pub mod rounds;
 pub mod terms;
 pub mod text;

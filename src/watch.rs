@@ -123,13 +123,93 @@ impl<L: Live> Watch<L> {
 
     /// Reads the rights again.
     async fn check_again(&self) -> Result<()> {
-        if let Some(signed_in) = self.caller.actor().signed_in() {
-            let present = self.app.rights.of(signed_in.session).await?;
-            self.caller.become_actor(Actor::SignedIn(present));
-        }
+        renew_rights(&self.app, &self.caller).await?;
         self.live
             .check(&self.app, self.caller.actor())
             .await
             .map(drop)
     }
+}
+
+/// A state that is followed until it is final.
+pub trait State: Send + Sync + 'static {
+    /// What it is a state of.
+    type Item: PartialEq + Clone + Send + 'static;
+
+    /// Where changes are told.
+    fn topics(&self) -> Vec<Topic<Uuid>>;
+
+    /// The present state, if `actor` may read it.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when it is gone or `actor` may not read it.
+    fn read(&self, app: &App, actor: Actor) -> impl Future<Output = Result<Self::Item>> + Send;
+
+    /// Whether nothing follows.
+    fn is_last(&self, item: &Self::Item) -> bool;
+}
+
+/// What is left of the subscription to a state.
+struct StateWatch<S: State> {
+    app: App,
+    caller: Arc<Caller>,
+    state: S,
+    changes: Listener<Uuid>,
+    last: Option<S::Item>,
+}
+
+/// The present state, then each one that it comes to, up to the last. It does not matter if messages are lost or several
+/// changes come at once: the latest state is read. The stream ends with an error when the caller loses the right.
+///
+/// # Errors
+/// `UNAVAILABLE` when the bus does not work.
+pub async fn follow_state<S: State>(
+    app: App,
+    caller: Arc<Caller>,
+    state: S,
+) -> Result<impl Stream<Item = Result<S::Item>> + use<S>> {
+    let mut topics = state.topics();
+    let user = caller.actor().id();
+    topics.extend(user.map(|user| rights_changed_of(user).untyped()));
+    let watch = StateWatch {
+        changes: app.bus.listen(&topics).await?,
+        app,
+        caller,
+        state,
+        last: None,
+    };
+    Ok(stream::unfold(Some(watch), |watch| async {
+        let mut watch = watch?;
+        match watch.next().await {
+            Ok(item) if watch.state.is_last(&item) => Some((Ok(item), None)),
+            Ok(item) => Some((Ok(item), Some(watch))),
+            Err(error) => Some((Err(error), None)),
+        }
+    }))
+}
+
+impl<S: State> StateWatch<S> {
+    /// The next state that differs from the last one.
+    async fn next(&mut self) -> Result<S::Item> {
+        loop {
+            if self.last.is_some() {
+                self.changes.next().await;
+            }
+            renew_rights(&self.app, &self.caller).await?;
+            let item = self.state.read(&self.app, self.caller.actor()).await?;
+            if self.last.as_ref() != Some(&item) {
+                self.last = Some(item.clone());
+                return Ok(item);
+            }
+        }
+    }
+}
+
+/// Reads the rights of the caller again.
+async fn renew_rights(app: &App, caller: &Caller) -> Result<()> {
+    if let Some(signed_in) = caller.actor().signed_in() {
+        let present = app.rights.of(signed_in.session).await?;
+        caller.become_actor(Actor::SignedIn(present));
+    }
+    Ok(())
 }

@@ -126,18 +126,32 @@ impl Run {
 
     /// Tells how much is done, from 0 to 1. Call it as often as you like: it is written twice a second at most. If it
     /// cannot be written, the work goes on.
-    pub async fn progress(&self, share: f64) {
+    ///
+    /// # Errors
+    /// [`Failure::Lost`] when the job is no longer this worker's, as when it was cancelled.
+    pub async fn progress(&self, share: f64) -> Result<(), Failure> {
         {
             let mut noted = self.noted.lock();
             if noted.is_some_and(|at| at.elapsed() < BETWEEN_NOTES) {
-                return;
+                return Ok(());
             }
             *noted = Some(Instant::now());
         }
         let share = share.clamp(0.0, 1.0);
-        if let Err(error) = self.app.queue.note_progress(&self.job, share).await {
-            tracing::warn!(%error, job = %self.job.id, "progress could not be noted");
+        match self.app.queue.note_progress(&self.job, share).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::Lost),
+            Err(error) => {
+                tracing::warn!(%error, job = %self.job.id, "progress could not be noted");
+                Ok(())
+            }
         }
+    }
+
+    /// A number of this attempt, greater than those of earlier attempts at this job.
+    #[must_use]
+    pub fn attempt(&self) -> i64 {
+        self.job.fence
     }
 
     /// Ends when the server stops. Long work may leave off then: whatever it has not finished within seconds is given

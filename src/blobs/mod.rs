@@ -7,13 +7,13 @@ mod open;
 use std::{fmt, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-pub use file::read as read_part;
+pub use file::{read as read_part, stream as stream_part};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
     GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt, buffered::BufWriter,
     path::Path,
 };
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -57,6 +57,12 @@ impl BlobPath {
     #[must_use]
     pub fn new(folder: Folder, name: impl fmt::Display) -> Self {
         Self(Path::from_iter([folder.name(), &name.to_string()]))
+    }
+
+    /// The name in the folder.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.filename().unwrap_or_default()
     }
 }
 
@@ -172,6 +178,27 @@ impl Blobs {
             range,
             content,
         })
+    }
+
+    /// What is at `path`, as a file of this machine: itself where the store is a folder, otherwise a copy in `folder`
+    /// without a name.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`; `UNAVAILABLE` when the copy cannot be written, too.
+    pub async fn file(&self, path: &BlobPath, folder: &std::path::Path) -> Result<std::fs::File> {
+        let found = self.store.get(&path.0).await.map_err(failed)?;
+        let mut content = match found.payload {
+            GetResultPayload::File(file, _) => return Ok(file),
+            GetResultPayload::Stream(content) => content,
+        };
+        let copy = tempfile::tempfile_in(folder).map_err(away)?;
+        let mut copy = tokio::fs::File::from_std(copy);
+        while let Some(bytes) = content.try_next().await.map_err(failed)? {
+            copy.write_all(&bytes).await.map_err(away)?;
+        }
+        copy.flush().await.map_err(away)?;
+        copy.rewind().await.map_err(away)?;
+        Ok(copy.into_std().await)
     }
 
     /// The size of what is at `path`.

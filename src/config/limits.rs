@@ -206,6 +206,14 @@ pub struct Limits {
         value_name = "N"
     )]
     pub writes: u32,
+    /// Questions to AI models of one user that wait for their answer.
+    #[arg(
+        long = "limit-waiting-ai-logs",
+        env = "LIMIT_WAITING_AI_LOGS",
+        default_value_t = 100,
+        value_name = "N"
+    )]
+    pub waiting_ai_logs: u32,
     /// Chats in ten seconds per user.
     #[arg(
         long = "limit-chats",

@@ -179,6 +179,10 @@ pub struct Config {
     )]
     pub max_storage_per_user: u64,
 
+    /// Bytes of one data set for an AI model.
+    #[arg(long, env = "MAX_DATASET_SIZE", default_value_t = 100 << 20, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=0xffff_ffff_ffff))]
+    pub max_dataset_size: u64,
+
     /// Whether the right to read a file is checked again at each download, or lasts as long as its address.
     #[arg(
         long,

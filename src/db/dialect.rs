@@ -41,6 +41,8 @@ pub enum Lockable {
     Comments,
     Jobs,
     ChatSessions,
+    AiModels,
+    AiLogs,
 }
 
 impl Lockable {
@@ -53,6 +55,8 @@ impl Lockable {
             Self::Comments => "SELECT 1 FROM comments WHERE id = ? FOR UPDATE",
             Self::Jobs => "SELECT 1 FROM jobs WHERE id = ? FOR UPDATE",
             Self::ChatSessions => "SELECT 1 FROM chat_sessions WHERE id = ? FOR UPDATE",
+            Self::AiModels => "SELECT 1 FROM ai_models WHERE id = ? FOR UPDATE",
+            Self::AiLogs => "SELECT 1 FROM ai_logs WHERE id = ? FOR UPDATE",
         }
     }
 }

@@ -94,6 +94,7 @@ const MYSQL: &[Scripts] = mysql![
     "0007_jobs",
     "0008_chat",
     "0009_files",
+    "0010_ai",
 ];
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -260,6 +260,66 @@ table! {
     }
 }
 
+table! {
+    /// AI models.
+    ai_models (id) {
+        id -> Binary,
+        name -> Text,
+        name_key -> Text,
+        description -> Text,
+        /// Visible to all users; otherwise only to admins.
+        is_visible -> Bool,
+        /// Whether it may be asked.
+        is_available -> Bool,
+        created_at -> BigInt,
+        updated_at -> Nullable<BigInt>,
+        /// What it is trained on; null: AI_test.csv.
+        dataset_id -> Nullable<Binary>,
+        /// The column that it learns to predict.
+        target -> Text,
+        /// The share of rows that it is tested on.
+        test_fraction -> Double,
+        /// Which rows these are.
+        seed -> Integer,
+        /// Numbers the trainings.
+        training -> Integer,
+        /// The training whose model is in use.
+        trained -> Nullable<Integer>,
+        /// What it has learned, JSON.
+        learned -> Nullable<Text>,
+        /// The training that was begun last.
+        job_id -> Binary,
+        /// How the job ended, as in jobs, for the time after it is deleted.
+        state -> Nullable<SmallInt>,
+        error -> Nullable<Text>,
+        finished_at -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    /// What users asked AI models. Answers are documents.
+    ai_logs (id) {
+        id -> Binary,
+        /// Null once the model is deleted.
+        model_id -> Nullable<Binary>,
+        user_id -> Binary,
+        description -> Text,
+        created_at -> BigInt,
+        updated_at -> Nullable<BigInt>,
+        /// An uploaded data set, until the answer is there.
+        dataset_id -> Nullable<Binary>,
+        /// In bytes.
+        dataset_size -> Nullable<BigInt>,
+        /// The attempt whose documents are the answer.
+        result -> Nullable<BigInt>,
+        job_id -> Binary,
+        /// How the job ended, as in jobs, for the time after it is deleted.
+        state -> Nullable<SmallInt>,
+        error -> Nullable<Text>,
+        finished_at -> Nullable<BigInt>,
+    }
+}
+
 joinable!(sign_in_sessions -> users (user_id));
 joinable!(refresh_tokens -> sign_in_sessions (session_id));
 joinable!(board_grants -> users (user_id));
@@ -283,5 +343,8 @@ allow_tables_to_appear_in_same_query!(
     chat_participants,
     chat_invitations,
     files,
-    file_usage
+    file_usage,
+    jobs,
+    ai_models,
+    ai_logs
 );

@@ -7,7 +7,6 @@ use diesel::prelude::*;
 use super::{
     BATCH, Options, number,
     plan::{MEMBERS, Plan},
-    random::Random,
     rows::insert,
     words::PRIVATE,
 };
@@ -20,6 +19,7 @@ use crate::{
     },
     error::Result,
     ids::{PostId, UserId},
+    random::Random,
 };
 
 /// Lets `people` like the planned posts, whose ids are `posts`.

@@ -3,7 +3,6 @@
 
 mod likes;
 mod plan;
-mod random;
 mod rows;
 mod words;
 
@@ -13,7 +12,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use self::{
     plan::{MEMBERS, Plan, PlannedPost},
-    random::Random,
     rows::WholePost,
     words::{PRIVATE, THEMES},
 };
@@ -26,6 +24,7 @@ use crate::{
     error::{Error, Result, Rule},
     ids::{PostId, UserId},
     posts::{Content, Post, Title},
+    random::Random,
 };
 
 /// The rows of one transaction: few enough for a statement's parameters on both engines.

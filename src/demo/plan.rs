@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::{
     Options,
-    random::Random,
     words::{PRIVATE, THEMES},
 };
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, random::Random};
 
 /// The end of the demo's time: 2025-01-01T00:00:00Z. Everything happens in the half year before.
 pub(super) const END: Timestamp = Timestamp::from_micros(1_735_689_600_000_000);

@@ -1,6 +1,6 @@
 //! The texts of the demo, in Korean and English: sentences with placeholders for a thing, a place and a time.
 
-use super::random::Random;
+use crate::random::Random;
 
 /// A board: its name, its purpose and its subjects.
 pub(super) struct Theme {

@@ -136,6 +136,15 @@ impl Rule {
             (Self::TooManyPixels { max }, Language::Ko) => {
                 format!("{max}픽셀 이하여야 합니다.")
             }
+            (Self::Width { expected }, Language::En) => format!("Must have {expected} values."),
+            (Self::Width { expected }, Language::Ko) => {
+                format!("값이 {expected}개여야 합니다.")
+            }
+            (Self::Fraction, _) => language.pick(
+                "Must be greater than 0 and less than 1.",
+                "0보다 크고 1보다 작아야 합니다.",
+            ),
+            (Self::Infinite, _) => language.pick("Is too large a number.", "너무 큰 수입니다."),
             (Self::Empty, _) => language.pick("Is empty.", "빈 파일입니다."),
             (Self::Damaged, _) => language.pick("Is damaged.", "손상된 파일입니다."),
             (Self::Blank, _) => language.pick("Must not be blank.", "비어 있을 수 없습니다."),

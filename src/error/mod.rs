@@ -115,6 +115,12 @@ pub enum Rule {
     Required,
     /// A number outside `min..=max`.
     OutOfRange { min: i64, max: i64 },
+    /// A number that is not between 0 and 1.
+    Fraction,
+    /// A row of another number of values than `expected`.
+    Width { expected: usize },
+    /// A number that is infinite.
+    Infinite,
     /// An id of another kind of thing, or no id at all. `expected` is the prefix.
     IdType { expected: &'static str },
     /// An id, token or name that is unknown.
@@ -152,7 +158,8 @@ impl Rule {
             Self::Format => "FORMAT",
             Self::Null => "NULL",
             Self::Required => "REQUIRED",
-            Self::OutOfRange { .. } => "OUT_OF_RANGE",
+            Self::OutOfRange { .. } | Self::Fraction | Self::Infinite => "OUT_OF_RANGE",
+            Self::Width { .. } => "WIDTH",
             Self::IdType { .. } => "ID_TYPE",
             Self::Unknown => "UNKNOWN",
             Self::Taken => "TAKEN",
@@ -314,6 +321,15 @@ impl Error {
             Self::Unavailable { .. } => ErrorCode::Unavailable,
             Self::Internal(_) => ErrorCode::Internal,
         }
+    }
+
+    /// Whether nothing was written for sure. After others, a transaction may have been committed all the same.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        !matches!(
+            self.code(),
+            ErrorCode::Unavailable | ErrorCode::Timeout | ErrorCode::Internal
+        )
     }
 
     /// `extensions` of a GraphQL error: the code, and the data that belongs to it.

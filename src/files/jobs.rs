@@ -4,7 +4,6 @@ use std::{collections::HashMap, time::Duration};
 
 use futures_util::{TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 use super::{
     Attachment, DeleteFiles, LARGEST_THUMBNAIL, MakeThumbnails, SMALLEST_THUMBNAIL, images, path,
@@ -14,7 +13,7 @@ use crate::{
     app::App,
     blobs::{BlobPath, Folder, Stored},
     cpu::Share,
-    error::{Error, Result},
+    error::Result,
     ids::FileId,
     queue::Payload,
     work::{Done, Failure, Run, Work},
@@ -48,15 +47,10 @@ impl Work for MakeThumbnails {
 }
 
 async fn make(app: &App, file: Attachment) -> Result<images::Thumbnails, Failure> {
-    let mut blob = app.blobs.read(&path(file.id), None).await?;
-    let copy = tempfile::tempfile_in(&app.config.volume_dir).map_err(Error::internal)?;
-    let mut copy = tokio::fs::File::from_std(copy);
-    while let Some(bytes) = blob.content.try_next().await? {
-        copy.write_all(&bytes).await.map_err(Error::internal)?;
-    }
-    copy.flush().await.map_err(Error::internal)?;
-    copy.rewind().await.map_err(Error::internal)?;
-    let copy = copy.into_std().await;
+    let copy = app
+        .blobs
+        .file(&path(file.id), &app.config.volume_dir)
+        .await?;
     let draw = move || images::thumbnails(copy, &file.content_type);
     let drawn = app.cpu.run(Share::Pictures, draw).await?;
     drawn.map_err(|reason| Failure::Final(format!("the picture cannot be decoded: {reason}")))
@@ -141,8 +135,6 @@ async fn sweep(app: &App, batch: Vec<Stored>) -> Result<()> {
 
 /// The file that these bytes are of.
 fn file_of(path: &BlobPath) -> Option<FileId> {
-    let path = path.to_string();
-    let name = path.rsplit('/').next()?;
-    let id = name.split('-').next()?;
+    let id = path.name().split('-').next()?;
     FileId::parse(id).ok()
 }

@@ -51,7 +51,7 @@ impl Work for TakeBackLikes {
             .await?;
         let mut left = all;
         while left > 0 {
-            run.progress((all - left) as f64 / all as f64).await;
+            run.progress((all - left) as f64 / all as f64).await?;
             match run
                 .write(move |conn| likes::take_back_some(conn, user))
                 .await?

@@ -163,25 +163,25 @@ impl Queue {
         Ok(held == Some(job.fence))
     }
 
-    /// Notes how much of the job is done, from 0 to 1.
+    /// Notes how much of the job is done, from 0 to 1. False when the claim is no longer current.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn note_progress(&self, job: &Claimed, share: f64) -> Result<()> {
+    pub async fn note_progress(&self, job: &Claimed, share: f64) -> Result<bool> {
         let job = job.clone();
         let id = job.id;
-        self.0
+        let noted = self
+            .0
             .db
             .write(move |conn| {
-                on!(conn, |c| diesel::update(jobs::table.find(job.id))
+                Ok(on!(conn, |c| diesel::update(jobs::table.find(job.id))
                     .filter(jobs::fence.eq(job.fence))
                     .set(jobs::progress.eq(Some(share)))
-                    .execute(c))?;
-                Ok(())
+                    .execute(c))?)
             })
             .await?;
         self.tell(id);
-        Ok(())
+        Ok(noted > 0)
     }
 
     /// Marks the job as done, in the transaction of `conn`; one that repeats waits for its next time, in `again`.

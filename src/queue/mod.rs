@@ -142,8 +142,21 @@ impl Queue {
     /// # Errors
     /// Those of the database.
     pub fn enqueue<P: Payload>(&self, conn: &mut Conn, payload: &P) -> Result<Waiting> {
-        self.insert(conn, payload, None)?;
-        Ok(Waiting(()))
+        self.enqueue_with_id(conn, payload)
+            .map(|(_, waiting)| waiting)
+    }
+
+    /// As [`Queue::enqueue`], for a row that refers to its job.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn enqueue_with_id<P: Payload>(
+        &self,
+        conn: &mut Conn,
+        payload: &P,
+    ) -> Result<(JobId, Waiting)> {
+        let id = self.insert(conn, payload, None)?;
+        Ok((id, Waiting(())))
     }
 
     fn insert<P: Payload>(
@@ -151,7 +164,7 @@ impl Queue {
         conn: &mut Conn,
         payload: &P,
         single_key: Option<&str>,
-    ) -> Result<()> {
+    ) -> Result<JobId> {
         let now = self.0.clock.now();
         let id: JobId = self.0.clock.id();
         let payload = serde_json::to_string(payload).map_err(Error::internal)?;
@@ -174,7 +187,7 @@ impl Queue {
         on!(conn, |c| diesel::insert_or_ignore_into(jobs::table)
             .values(row)
             .execute(c))?;
-        Ok(())
+        Ok(id)
     }
 
     /// Makes sure that the job that repeats is there: one for all servers.
@@ -198,7 +211,10 @@ impl Queue {
         if is_there {
             return Ok(());
         }
-        let insert = move |conn: &mut Conn| queue.insert(conn, &P::default(), Some(P::KIND));
+        let insert = move |conn: &mut Conn| {
+            let inserted = queue.insert(conn, &P::default(), Some(P::KIND));
+            inserted.map(drop)
+        };
         self.0.db.write(insert).await
     }
 

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use crate::{
     accounts::{UserDeleted, jobs::SweepSignIns},
+    ai::{
+        AskModel, DeleteAnswer, TrainModel,
+        jobs::{DeleteLogs, SweepAi},
+    },
     chat::{
         SessionDeleted,
         jobs::{DeleteChats, LeaveChats},
@@ -26,9 +30,14 @@ pub fn kinds() -> Kinds {
         .repeating::<SweepSignIns>(HOUR, Place::Anywhere)
         .repeating::<SweepJobs>(HOUR, Place::Anywhere)
         .repeating::<SweepFiles>(HOUR, Place::Anywhere)
+        .repeating::<SweepAi>(HOUR, Place::Anywhere)
         .with::<MakeThumbnails>()
         .with::<DeleteFiles>()
+        .with::<TrainModel>()
+        .with::<AskModel>()
+        .with::<DeleteAnswer>()
         .following::<UserDeleted, TakeBackLikes>()
+        .following::<UserDeleted, DeleteLogs>()
         .following::<UserDeleted, LeaveChats>()
         .following::<SessionDeleted, DeleteChats>()
 }

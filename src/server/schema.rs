@@ -13,6 +13,14 @@ use crate::{
         graphql::{SignInMutation, UserMutation, UserQuery},
         store::users::UserById,
     },
+    ai::{
+        AiLog, AiModel,
+        graphql::{
+            AiLogMutation, AiLogQuery, AiLogSubscription, AiModelMutation, AiModelQuery,
+            AiModelSubscription,
+        },
+        store::{logs::ReadableLog, models::ReadableModel},
+    },
     boards::{
         Board,
         graphql::{BoardMemberConnection, BoardMutation, BoardQuery},
@@ -36,8 +44,8 @@ use crate::{
     error::{Error, ErrorCode, Result, Rule},
     files::{Attachment, readable::ReadableFile},
     ids::{
-        self, BoardKind, ChatKind, ChatSessionKind, CommentKind, FileKind, Id, JobKind, Kind,
-        PostKind, UserKind,
+        self, AiLogKind, AiModelKind, BoardKind, ChatKind, ChatSessionKind, CommentKind, FileKind,
+        Id, JobKind, Kind, PostKind, UserKind,
     },
     jobs::{
         Job,
@@ -62,6 +70,8 @@ pub struct Query(
     JobQuery,
     SessionQuery,
     ChatQuery,
+    AiModelQuery,
+    AiLogQuery,
 );
 
 /// All mutations.
@@ -76,6 +86,8 @@ pub struct Mutation(
     SessionMutation,
     PeopleMutation,
     ChatMutation,
+    AiModelMutation,
+    AiLogMutation,
 );
 
 /// All subscriptions.
@@ -85,6 +97,8 @@ pub struct Subscription(
     CommentSubscription,
     JobSubscription,
     ChatSubscription,
+    AiModelSubscription,
+    AiLogSubscription,
 );
 
 /// The schema of this program.
@@ -106,6 +120,8 @@ pub enum Node {
     Job(Job),
     ChatSession(ChatSession),
     Chat(Chat),
+    AiModel(AiModel),
+    AiLog(AiLog),
 }
 
 /// Queries for objects by their global ids.
@@ -187,6 +203,14 @@ async fn load(ctx: &Context<'_>, id: &ID, field: &str) -> Result<Option<Node>> {
             .load::<ReadableChat>(Id::from_uuid(uuid))
             .await?
             .map(Node::Chat),
+        AiModelKind::PREFIX if ctx.may_query("aiModel") => ctx
+            .load::<ReadableModel>(Id::from_uuid(uuid))
+            .await?
+            .map(Node::AiModel),
+        AiLogKind::PREFIX if ctx.may_query("aiLog") => ctx
+            .load::<ReadableLog>(Id::from_uuid(uuid))
+            .await?
+            .map(Node::AiLog),
         UserKind::PREFIX
         | BoardKind::PREFIX
         | PostKind::PREFIX
@@ -194,7 +218,9 @@ async fn load(ctx: &Context<'_>, id: &ID, field: &str) -> Result<Option<Node>> {
         | FileKind::PREFIX
         | JobKind::PREFIX
         | ChatSessionKind::PREFIX
-        | ChatKind::PREFIX => None,
+        | ChatKind::PREFIX
+        | AiModelKind::PREFIX
+        | AiLogKind::PREFIX => None,
         _ => return Err(Error::invalid(field, Rule::IdType { expected: "node" })),
     })
 }
@@ -215,6 +241,8 @@ pub fn build(around: impl ExtensionFactory) -> MadangSchema {
     .override_output_type_description::<Connection<Comment>>("A page of comments.")
     .override_output_type_description::<Connection<Job>>("A page of jobs.")
     .override_output_type_description::<Connection<ChatSession>>("A page of chat sessions.")
+    .override_output_type_description::<Connection<AiModel>>("A page of AI models.")
+    .override_output_type_description::<Connection<AiLog>>("A page of AI logs.")
     .override_output_type_description::<ChatConnection>("A page of what was said.")
     .override_output_type_description::<ChatParticipantConnection>(
         "A page of a chat session's participants.",

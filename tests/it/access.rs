@@ -45,6 +45,9 @@ struct Village {
     chat_session: String,
     /// A chat of the author's.
     chat: String,
+    ai_model: String,
+    /// A question of the author's.
+    ai_log: String,
     /// A sign-in session of the author's.
     session: String,
 }
@@ -90,6 +93,18 @@ impl Village {
             .mutate("sendChat", input, "chat { id }")
             .await
             .text("sendChat.chat.id");
+        let input = json!({ "name": "Sums", "description": "d" });
+        let ai_model = admin
+            .mutate("createAiModel", input, "aiModel { id }")
+            .await
+            .text("createAiModel.aiModel.id");
+        app.run_jobs().await;
+        let input = json!({ "modelId": ai_model, "description": "d" });
+        let ai_log = author
+            .mutate("createAiLog", input, "aiLog { id }")
+            .await
+            .text("createAiLog.aiLog.id");
+        app.run_jobs().await;
         let [waiting_job, cancelled_job] = two_jobs(&app, &admin).await;
         Self {
             anonymous: app.anonymous(),
@@ -106,6 +121,8 @@ impl Village {
             comment,
             chat_session,
             chat,
+            ai_model,
+            ai_log,
             session,
         }
     }
@@ -160,6 +177,8 @@ const NONE: [Gets; 3] = [FORBIDDEN, FORBIDDEN, FORBIDDEN];
 const MEMBERS: [Gets; 3] = [It, It, NOT_FOUND];
 /// The owner of something that members may read.
 const OWNER: [Gets; 3] = [It, FORBIDDEN, NOT_FOUND];
+/// The owner of something that nobody else may read.
+const OWNER_ALONE: [Gets; 3] = [It, NOT_FOUND, NOT_FOUND];
 /// The owner of something that everybody may read.
 const OWNER_OF_PUBLIC: [Gets; 3] = [It, FORBIDDEN, FORBIDDEN];
 
@@ -428,6 +447,102 @@ fn examples() -> BTreeMap<&'static str, Example> {
         (
             "Query.jobs",
             example("{ jobs { nodes { id } } }", nothing, NONE),
+        ),
+        (
+            "Query.aiModel",
+            example(
+                "query($i: ID!) { aiModel(id: $i) { id } }",
+                |v| json!({ "i": v.ai_model }),
+                ALL,
+            ),
+        ),
+        (
+            "Query.aiModels",
+            example("{ aiModels { nodes { id } } }", nothing, ALL),
+        ),
+        (
+            "Query.aiLog",
+            example(
+                "query($i: ID!) { aiLog(id: $i) { id } }",
+                |v| json!({ "i": v.ai_log }),
+                OWNER_ALONE,
+            ),
+        ),
+        (
+            "Query.aiLogs",
+            example("{ aiLogs { nodes { id } } }", nothing, ALL),
+        ),
+        (
+            "Mutation.createAiModel",
+            example(
+                "mutation($i: CreateAiModelInput!) { createAiModel(input: $i) { aiModel { id } } }",
+                |_| json!({ "i": { "name": "New", "description": "d" } }),
+                NONE,
+            ),
+        ),
+        (
+            "Mutation.updateAiModel",
+            example(
+                "mutation($i: UpdateAiModelInput!) { updateAiModel(input: $i) { aiModel { id } } }",
+                |v| json!({ "i": { "id": v.ai_model, "description": "other" } }),
+                NONE,
+            ),
+        ),
+        (
+            "Mutation.retrainAiModel",
+            example(
+                "mutation($i: RetrainAiModelInput!) { retrainAiModel(input: $i) { aiModel { id } } }",
+                |v| json!({ "i": { "id": v.ai_model } }),
+                NONE,
+            ),
+        ),
+        (
+            "Mutation.deleteAiModel",
+            example(
+                "mutation($i: DeleteAiModelInput!) { deleteAiModel(input: $i) { deletedAiModelId } }",
+                |v| json!({ "i": { "id": v.ai_model } }),
+                NONE,
+            ),
+        ),
+        (
+            "Mutation.createAiLog",
+            example(
+                "mutation($i: CreateAiLogInput!) { createAiLog(input: $i) { aiLog { id } } }",
+                |v| json!({ "i": { "modelId": v.ai_model, "description": "d" } }),
+                ALL,
+            ),
+        ),
+        (
+            "Mutation.updateAiLog",
+            example(
+                "mutation($i: UpdateAiLogInput!) { updateAiLog(input: $i) { aiLog { id } } }",
+                |v| json!({ "i": { "id": v.ai_log, "description": "other" } }),
+                OWNER_ALONE,
+            ),
+        ),
+        (
+            "Mutation.deleteAiLog",
+            example(
+                "mutation($i: DeleteAiLogInput!) { deleteAiLog(input: $i) { deletedAiLogId } }",
+                |v| json!({ "i": { "id": v.ai_log } }),
+                OWNER_ALONE,
+            ),
+        ),
+        (
+            "Subscription.aiModelUpdated",
+            example(
+                "subscription($i: ID!) { aiModelUpdated(id: $i) { id } }",
+                |v| json!({ "i": v.ai_model }),
+                [Code("BAD_REQUEST"); 3],
+            ),
+        ),
+        (
+            "Subscription.aiLogUpdated",
+            example(
+                "subscription($i: ID!) { aiLogUpdated(id: $i) { id } }",
+                |v| json!({ "i": v.ai_log }),
+                [Code("BAD_REQUEST"); 3],
+            ),
         ),
         (
             "Mutation.retryJob",
@@ -773,6 +888,8 @@ async fn every_guarded_field_shows_itself_to_exactly_who_may_see_it() {
             "Post" => &village.post,
             "Comment" => &village.comment,
             "ChatSession" => &village.chat_session,
+            "AiModel" => &village.ai_model,
+            "AiLog" => &village.ai_log,
             _ => panic!("{coordinate} has no example"),
         };
         assert!(
@@ -809,7 +926,11 @@ async fn every_guarded_field_shows_itself_to_exactly_who_may_see_it() {
                 assert_eq!(answer.code(), "BANNED");
                 continue;
             }
-            let sees_owner = kind != "anonymous" && (owner == "User" || kind != "other");
+            let sees_owner = match owner {
+                "User" | "AiModel" => kind != "anonymous",
+                "AiLog" => ["author", "admin"].contains(&kind),
+                _ => !["anonymous", "other"].contains(&kind),
+            };
             let node = &answer.data()["node"];
             assert_eq!(
                 node.is_null(),

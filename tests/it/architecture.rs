@@ -25,6 +25,7 @@ const FLOORS: [&[&str]; 10] = [
         "input",
         "keys",
         "logging",
+        "random",
         "rounds",
         "terms",
         "text",
@@ -42,8 +43,8 @@ const FLOORS: [&[&str]; 10] = [
     &["server", "demo", "commands", ""],
 ];
 
-const FEATURES: [&str; 7] = [
-    "accounts", "boards", "chat", "comments", "files", "jobs", "posts",
+const FEATURES: [&str; 8] = [
+    "accounts", "ai", "boards", "chat", "comments", "files", "jobs", "posts",
 ];
 
 fn floor(module: &str) -> usize {
@@ -71,7 +72,7 @@ fn floor(module: &str) -> usize {
 
 /// Each table with its owner and the rooms that may read it. Other rooms must not name the table; only the owner's store
 /// writes to it. The demo is exempt, since it fills a database that nobody uses yet.
-const TABLES: [(&str, &str, &[&str]); 17] = [
+const TABLES: [(&str, &str, &[&str]); 19] = [
     (
         "users",
         "accounts",
@@ -92,8 +93,10 @@ const TABLES: [(&str, &str, &[&str]); 17] = [
     ("chat_sessions", "chat", &[]),
     ("chat_participants", "chat", &[]),
     ("chat_invitations", "chat", &[]),
-    // The type of a row is in jobs.
-    ("jobs", "queue", &["jobs"]),
+    ("ai_models", "ai", &[]),
+    ("ai_logs", "ai", &[]),
+    // The type of a row is in jobs; AI models and logs show how far theirs have come.
+    ("jobs", "queue", &["jobs", "ai"]),
 ];
 
 /// The sources of all modules, without comments and tests.

@@ -10,6 +10,7 @@ mod support;
 
 mod access;
 mod accounts;
+mod ai;
 mod architecture;
 mod boards;
 mod chat;

@@ -15,7 +15,7 @@ use crate::{
     blobs::read_part,
     clock::Timestamp,
     cpu::{Cpu, Share},
-    error::{Error, ErrorCode, Result, Rule, Violation},
+    error::{Error, Result, Rule, Violation},
     files::{
         FileName, Incoming, MediaType, Parent,
         images::{self, MOST_PIXELS},
@@ -86,6 +86,11 @@ async fn keep_all(app: &App, new: NewFiles<'_>) -> Result<Vec<KeptFile>> {
     if files.len() > most {
         return Err(over(most));
     }
+    // Data sets, which may come with the same request, may be larger.
+    let largest = app.config.max_file_size;
+    if files.iter().any(|file| file.size > largest) {
+        return Err(Error::TooLarge { limit: largest });
+    }
     let bytes: u64 = files.iter().map(|file| file.size).sum();
     let limit = app.config.max_storage_per_user;
     let instead_of = new.instead_of.to_vec();
@@ -133,11 +138,7 @@ pub async fn settle<T>(app: &App, files: &[KeptFile], written: Result<T>) -> Res
 /// Deletes the bytes of files that no row will name, since `error` prevented it. When it is not certain that there is no
 /// row, the sweep will see.
 async fn discard(app: &App, files: &[KeptFile], error: &Error) {
-    let is_certain = !matches!(
-        error.code(),
-        ErrorCode::Unavailable | ErrorCode::Timeout | ErrorCode::Internal
-    );
-    if !is_certain {
+    if !error.is_certain() {
         return;
     }
     for file in files {

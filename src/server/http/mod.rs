@@ -24,6 +24,7 @@ use serde_json::{Map, Value};
 use self::{answer::Refused, media::Media, multipart::Form};
 use crate::{
     access::{Caller, Client},
+    ai::graphql::WITH_DATASETS,
     error::Error,
     server::{
         execution::{Engine, RawRequest},
@@ -257,6 +258,11 @@ async fn run<E: Executor>(
         let uploading = user.map(|user| net.uploads.begin(user, most));
         if uploading.is_none() && form.files() > 0 {
             return Err(Error::Unauthenticated.into());
+        }
+        let mut fields = prepared.root_fields.iter();
+        if fields.any(|field| WITH_DATASETS.contains(&field.as_str())) {
+            let config = &net.app.config;
+            form.allow(config.max_dataset_size.max(config.max_file_size));
         }
         let received = Box::pin(form.receive(uploading)).await?;
         prepared = prepared.with_uploads(received.files, received.time);

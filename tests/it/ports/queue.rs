@@ -54,7 +54,7 @@ impl Work for Note {
             "panic" => panic!("as a test wants it"),
             "final" => return Err(Failure::Final("line 7 is broken".to_owned())),
             "hang" => {
-                run.progress(0.25).await;
+                run.progress(0.25).await?;
                 std::future::pending::<()>().await;
             }
             _ => {}
@@ -479,7 +479,7 @@ async fn progress_is_written_twice_a_second_at_most() {
     let before = app.app.db.statements();
 
     for n in 0..1_000 {
-        run.progress(f64::from(n) / 1_000.0).await;
+        run.progress(f64::from(n) / 1_000.0).await.unwrap();
     }
 
     // A busy machine may take longer than half a second for them.

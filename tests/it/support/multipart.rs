@@ -93,6 +93,22 @@ impl Client {
         self.send(request).await
     }
 
+    /// Calls the mutation `name` with a file as its `dataset`.
+    pub async fn upload_dataset(
+        &self,
+        name: &str,
+        mut input: Value,
+        content: &[u8],
+        fields: &str,
+    ) -> Answer {
+        input["dataset"] = Value::Null;
+        let kind: String = name[..1].to_uppercase() + &name[1..];
+        let document = format!("mutation($i: {kind}Input!) {{ {name}(input: $i) {{ {fields} }} }}");
+        let files = [("i.dataset", "data.csv", content)];
+        let form = Form::request(&document, &json!({ "i": input }), &files);
+        self.post_form(form.end()).await
+    }
+
     /// Calls the mutation `name` with files, at these paths of the input.
     pub async fn upload(
         &self,

@@ -143,6 +143,11 @@ impl Form {
         Ok(())
     }
 
+    /// Takes files of up to so many bytes each.
+    pub fn allow(&mut self, bytes: u64) {
+        self.most.file = bytes;
+    }
+
     /// Receives the files, which `uploading` counts as long as this form is there.
     ///
     /// # Errors

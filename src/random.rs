@@ -1,5 +1,5 @@
 //! Numbers that look random and are the same for the same seed, on every machine and in every version: SplitMix64
-//! (<https://prng.di.unimi.it/splitmix64.c>). Good for a demo, never for a secret.
+//! (<https://prng.di.unimi.it/splitmix64.c>). Good for made-up data and for splitting data, never for a secret.
 
 use crate::{
     clock::Timestamp,
@@ -8,18 +8,20 @@ use crate::{
 
 /// A stream of numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// The stream `name` of `seed`. Streams are independent of each other.
+    #[must_use]
     pub fn new(seed: u64, name: &str) -> Self {
         let mixed = name
             .bytes()
-            .fold(seed, |seed, byte| Self(seed ^ u64::from(byte)).next());
+            .fold(seed, |seed, byte| Self(seed ^ u64::from(byte)).number());
         Self(mixed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    /// Any number.
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -29,7 +31,7 @@ impl Random {
 
     /// A number below `end`, which is above zero.
     pub fn below(&mut self, end: usize) -> usize {
-        ((u128::from(self.next()) * end as u128) >> 64) as usize
+        ((u128::from(self.number()) * end as u128) >> 64) as usize
     }
 
     /// A number below `end`; small ones are far more frequent, as few posts are read and answered much.
@@ -52,8 +54,8 @@ impl Random {
     pub fn id<K: Kind>(&mut self, at: Timestamp) -> Id<K> {
         let millis = u64::try_from(at.micros().div_euclid(1_000)).unwrap_or_default();
         let mut tail = [0; 10];
-        tail[..8].copy_from_slice(&self.next().to_be_bytes());
-        tail[8..].copy_from_slice(&self.next().to_be_bytes()[..2]);
+        tail[..8].copy_from_slice(&self.number().to_be_bytes());
+        tail[8..].copy_from_slice(&self.number().to_be_bytes()[..2]);
         Id::from_uuid(uuid::Builder::from_unix_timestamp_millis(millis, &tail).into_uuid())
     }
 }

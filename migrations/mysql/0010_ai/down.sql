@@ -1,0 +1,2 @@
+DROP TABLE ai_logs;
+DROP TABLE ai_models;
