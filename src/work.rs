@@ -187,6 +187,7 @@ type Follow = fn(&Queue, &mut Conn, &str) -> Result<()>;
 struct Entry {
     carry_out: CarryOut,
     place: Place,
+    is_long: bool,
     repeats: Option<(Duration, Ensure)>,
 }
 
@@ -205,6 +206,16 @@ impl Kinds {
         self
     }
 
+    /// Adds a kind that may take minutes. However many of these wait, a worker keeps some slots for others.
+    #[must_use]
+    pub fn with_long<W: Work>(mut self) -> Self {
+        self.insert::<W>(Place::Anywhere, None);
+        if let Some(entry) = self.entries.get_mut(W::KIND) {
+            entry.is_long = true;
+        }
+        self
+    }
+
     /// Adds a kind of which there is one job for all servers. It runs again `every` so often, whether it succeeds or
     /// not.
     #[must_use]
@@ -217,6 +228,7 @@ impl Kinds {
         let entry = Entry {
             carry_out: |run| run.carry_out::<W>().boxed(),
             place,
+            is_long: false,
             repeats,
         };
         let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -234,6 +246,12 @@ impl Kinds {
     pub fn following<E: Payload, W: Work + From<E>>(mut self) -> Self {
         self.events.entry(E::KIND).or_default().push(follow::<E, W>);
         self.with::<W>()
+    }
+
+    /// Whether a kind may take minutes.
+    #[must_use]
+    pub fn is_long(&self, kind: &str) -> bool {
+        self.entries.get(kind).is_some_and(|entry| entry.is_long)
     }
 
     /// The kinds that a worker runs: all, or only those of one [`Place`].

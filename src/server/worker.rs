@@ -30,6 +30,8 @@ pub struct Worker {
     app: App,
     kinds: Arc<Kinds>,
     names: &'static [&'static str],
+    /// Those of them that do not take long.
+    short: &'static [&'static str],
     slots: usize,
     name: String,
     running: Running,
@@ -48,7 +50,9 @@ impl Worker {
         slots: usize,
     ) -> Self {
         // Once for each worker of a process, which lives as long as the process does.
-        let names = Vec::leak(kinds.names(is_wanted));
+        let names: &[_] = Vec::leak(kinds.names(is_wanted));
+        let short = names.iter().copied().filter(|kind| !kinds.is_long(kind));
+        let short = Vec::leak(short.collect());
         let process = std::process::id();
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
         let host = host.map_or_else(|_| "localhost".to_owned(), |host| host.trim().to_owned());
@@ -57,6 +61,7 @@ impl Worker {
             app,
             kinds,
             names,
+            short,
             slots,
             name: format!(
                 "{}-{process}-{number:04x}",
@@ -131,14 +136,18 @@ impl Worker {
         } else {
             POLL_UNTOLD
         };
-        match self.app.queue.next_due(self.names).await? {
+        let (names, most) = match self.room_for_long() {
+            0 => (self.short, free),
+            room => (self.names, free.min(room)),
+        };
+        match self.app.queue.next_due(names).await? {
             NextDue::Now => {}
             NextDue::In(pause) => return Ok(pause.min(poll)),
             NextDue::Never => return Ok(poll),
         }
-        let claimed = self.app.queue.claim(self.names, free, &self.name).await?;
+        let claimed = self.app.queue.claim(names, most, &self.name).await?;
         // Nothing: others were faster.
-        let is_all = claimed.len() < free;
+        let is_all = claimed.len() < most;
         for job in claimed {
             let lost = CancellationToken::new();
             self.running
@@ -159,6 +168,16 @@ impl Worker {
         } else {
             Duration::ZERO
         })
+    }
+
+    /// How many more jobs may run that take long: a quarter of the slots is for others.
+    fn room_for_long(&self) -> usize {
+        let running = self.running.lock();
+        let long = running.values();
+        let long = long
+            .filter(|(job, _)| self.kinds.is_long(&job.kind))
+            .count();
+        (self.slots - self.slots / 4).saturating_sub(long)
     }
 
     /// Renews the leases of what runs, and stops what is no longer this worker's.

@@ -74,6 +74,9 @@ async fn answer(run: &Run, log: &AiLog, question: Asked, as_admin: bool) -> Resu
         Asked::Dataset(dataset) => answer_dataset(run, model, writer, Some(dataset)).await?,
         Asked::Sample => answer_dataset(run, model, writer, None).await?,
     }
+    if attempt > 1 {
+        answers::delete_before(app, id, attempt).await?;
+    }
     let ports = app.clone();
     let done = run.finish(
         move |conn| match logs::note_answered(conn, &ports, id, attempt)? {

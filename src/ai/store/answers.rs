@@ -23,13 +23,14 @@ const WRITTEN: usize = 40;
 const DELETED: u32 = 200;
 
 /// All pages of a log.
-pub const BY_LOG: Index = Index::new("log", &["log"]);
+pub const BY_LOG: Index = Index::new("log_attempt", &["log", "attempt"]);
 
 /// One page of an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Page {
     _id: String,
     log: String,
+    attempt: i64,
     /// On the first page: of all predictions, or of the rows that were evaluated.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub count: Option<i64>,
@@ -156,6 +157,7 @@ impl Writer {
         Page {
             _id: key.id(),
             log: self.log.to_string(),
+            attempt: self.attempt,
             count: None,
             evaluation: None,
             predictions,
@@ -197,12 +199,24 @@ impl Writer {
     }
 }
 
+/// Deletes what attempts before this one have written.
+///
+/// # Errors
+/// `UNAVAILABLE`.
+pub async fn delete_before(app: &App, log: AiLogId, attempt: i64) -> Result<()> {
+    delete_range(app, Range::of(BY_LOG, DELETED).equal(log).below(attempt)).await
+}
+
 /// Deletes the answers of all attempts at a question.
 ///
 /// # Errors
 /// `UNAVAILABLE`.
 pub async fn delete(app: &App, log: AiLogId) -> Result<()> {
+    delete_range(app, Range::of(BY_LOG, DELETED).equal(log)).await
+}
+
+async fn delete_range(app: &App, range: Range) -> Result<()> {
     let pages = app.documents.collection::<Page>().await?;
-    while pages.delete(Range::of(BY_LOG, DELETED).equal(log)).await? > 0 {}
+    while pages.delete(range.clone()).await? > 0 {}
     Ok(())
 }

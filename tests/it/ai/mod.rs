@@ -2,6 +2,7 @@
 
 mod asking;
 mod hostile;
+mod kill;
 mod life;
 mod live;
 mod training;

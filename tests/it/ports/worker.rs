@@ -1,63 +1,15 @@
 //! The worker as a process: killed in the middle of a job, and told to stop.
 
-use std::{
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use diesel::{QueryableByName, RunQueryDsl, sql_types::BigInt};
 use madang::{app::App, db::on, ids::UserId};
 use serde_json::json;
 
-use crate::support::{PASSWORD, TestApp, any_board};
+use crate::support::{PASSWORD, TestApp, WorkerProcess, any_board};
 
 /// Likes, each on a post of its own: so many batches of the job that it is still at them when it is killed.
 const LIKES: usize = 30_000;
-
-/// A `madang worker` on the backends of `app`.
-struct WorkerProcess(Child);
-
-impl WorkerProcess {
-    fn start(app: &TestApp) -> Self {
-        let config = &app.app.config;
-        let child = Command::new(env!("CARGO_BIN_EXE_madang"))
-            .arg("worker")
-            .args(["--database-url", config.database_url.expose()])
-            .args(["--mongodb-url", config.mongodb_url.expose()])
-            .args(["--redis-url", config.redis_url.expose()])
-            .args(["--redis-prefix", &config.redis_prefix])
-            .args(["--blobs-url", config.blobs_url.expose()])
-            .args(["--jwt-secret", config.jwt_secret.expose()])
-            .env_clear()
-            .env("VOLUME_DIR", app.volume.path())
-            .current_dir(app.volume.path())
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self(child)
-    }
-
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-
-    /// Tells it to stop, and returns its exit code.
-    fn stop(mut self) -> Option<i32> {
-        let pid = self.0.id().to_string();
-        assert!(Command::new("kill").arg(pid).status().unwrap().success());
-        self.0.wait().unwrap().code()
-    }
-}
-
-impl Drop for WorkerProcess {
-    fn drop(&mut self) {
-        // Fails when it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[derive(QueryableByName)]
 struct Number {

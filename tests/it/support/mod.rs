@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 pub use client::{Answer, Client};
 pub use cut::{Cut, proxy};
 pub use database::{Backends, Database, SharedRedis, blobs_url, mongodb_url, tables};
-pub use process::{Process, address_of, mutate};
+pub use process::{Process, WorkerProcess, address_of, mutate};
 pub use servers::OwnServer;
 pub use socket::{Said, Socket};
 

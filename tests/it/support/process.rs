@@ -12,7 +12,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::JWT_SECRET;
+use super::{JWT_SECRET, TestApp};
 
 /// A server in a process of its own. Killed, as by SIGKILL, when it is dropped.
 pub struct Process {
@@ -148,5 +148,54 @@ async fn exchange(
     match (status, length) {
         (Some(status), Some(length)) if length == whole.1.len() => Ok((status, whole.1.to_owned())),
         _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// A `madang worker` on the backends of `app`.
+pub struct WorkerProcess(Child);
+
+impl WorkerProcess {
+    pub fn start(app: &TestApp) -> Self {
+        let config = &app.app.config;
+        let child = Command::new(env!("CARGO_BIN_EXE_madang"))
+            .arg("worker")
+            .args(["--database-url", config.database_url.expose()])
+            .args(["--mongodb-url", config.mongodb_url.expose()])
+            .args(["--redis-url", config.redis_url.expose()])
+            .args(["--redis-prefix", &config.redis_prefix])
+            .args(["--blobs-url", config.blobs_url.expose()])
+            .args(["--jwt-secret", config.jwt_secret.expose()])
+            .env_clear()
+            .env("VOLUME_DIR", app.volume.path())
+            .current_dir(app.volume.path())
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// Tells it to stop, and returns its exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for WorkerProcess {
+    fn drop(&mut self) {
+        // Fails when it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
