@@ -162,7 +162,7 @@ async fn killed_workers_lose_no_job_and_no_job_has_its_effect_twice() {
         assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         again += usize::from(log["job"]["attempts"] != 1);
         let there = pages
-            .find(Range::of(BY_LOG, 1_000).equal(id.as_str()))
+            .find(Range::of(BY_LOG, 100_000).equal(id.as_str()))
             .await
             .unwrap();
         left_over += there.len() - (count as usize).div_ceil(1_000);
