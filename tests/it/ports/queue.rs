@@ -811,3 +811,50 @@ async fn the_likes_of_a_deleted_account_are_taken_back_once_even_by_workers_that
         "{follows:?}"
     );
 }
+
+/// As a note, of a kind that may take minutes.
+#[derive(Clone, Serialize, Deserialize)]
+struct LongNote(Note);
+
+impl Payload for LongNote {
+    const KIND: &'static str = "long_note";
+}
+
+impl Work for LongNote {
+    async fn run(self, run: &Run) -> Result<Done, Failure> {
+        self.0.run(run).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_long_jobs_wait_others_find_a_slot() {
+    let app = TestApp::start().await;
+    for _ in 0..10 {
+        enqueue(&app.app, LongNote(hanging("long"))).await;
+    }
+    let (stop, ended) = worker(&app.app, noted().with_long::<LongNote>());
+    let running = async || {
+        let jobs = jobs(&app.app).await;
+        jobs.iter()
+            .filter(|job| job.state == JobState::Running)
+            .count()
+    };
+    until(async || running().await == 3).await;
+
+    for n in 0..20 {
+        enqueue(&app.app, note(&n.to_string())).await;
+    }
+
+    until(async || {
+        let jobs = jobs(&app.app).await;
+        jobs.iter()
+            .filter(|job| job.state == JobState::Succeeded)
+            .count()
+            == 20
+    })
+    .await;
+    // Three of the four slots, and never the last one.
+    assert_eq!(running().await, 3);
+    stop.cancel();
+    ended.await.unwrap().unwrap();
+}

@@ -99,4 +99,5 @@ export const madang = {
   admin,
   newBoard,
   newPost,
+  fresh,
 };
