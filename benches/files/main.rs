@@ -9,6 +9,7 @@ mod load;
 #[path = "../forum/process.rs"]
 #[allow(dead_code, reason = "shared with another bench")]
 mod process;
+#[allow(dead_code, reason = "shared with another bench")]
 mod targets;
 
 use std::{

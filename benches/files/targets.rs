@@ -43,6 +43,8 @@ impl Madang {
         command
             .args(["serve", "--rate-limits", "off", "--access-token-ttl", "2h"])
             .args(["--max-storage-per-user", "1000000000000"])
+            .args(["--max-dataset-size", "10000000000"])
+            .args(["--limit-waiting-ai-logs", "1000000"])
             .arg("--volume-dir")
             .arg(&volume)
             .arg("--bind")
@@ -74,6 +76,29 @@ impl Madang {
             token,
             board,
         })
+    }
+
+    /// Runs a document with these variables as the admin.
+    pub fn run(&self, query: &str, variables: &Value) -> anyhow::Result<Value> {
+        let body = json!({ "query": query, "variables": variables });
+        let request = Request::post("/graphql", &body);
+        let request = request.with("Authorization", self.token.as_str());
+        let answer = request.json(self.server.port)?;
+        anyhow::ensure!(answer["errors"].is_null(), "{answer}");
+        Ok(answer["data"].clone())
+    }
+
+    /// The request that creates an AI model of this data set.
+    pub fn training(&self, name: &str, dataset: &[u8]) -> Sent {
+        const CREATE: &str =
+            "mutation ($i: CreateAiModelInput!) { createAiModel(input: $i) { aiModel { id } } }";
+        let input = json!({ "name": name, "description": "d", "dataset": null });
+        let operations = json!({ "query": CREATE, "variables": { "i": input } }).to_string();
+        let texts = [
+            ("operations", operations.as_str()),
+            ("map", r#"{"0": ["variables.i.dataset"]}"#),
+        ];
+        Sent::form("/graphql", &self.token, &texts, ("0", dataset))
     }
 
     /// A post with a file of this content.

@@ -9,6 +9,7 @@ use crate::{
     access::Actor,
     ai::regression::Quality,
     app::App,
+    budget,
     documents::{Collection, Document, Index, Range},
     error::Result,
     ids::AiLogId,
@@ -80,14 +81,24 @@ impl Batch for PageOfReadable {
 
     async fn load(app: &App, _: Actor, keys: Vec<PageKey>) -> Result<HashMap<PageKey, Arc<Page>>> {
         let pages = app.documents.collection::<Page>().await?;
-        let ids: Vec<String> = keys.iter().map(|key| key.id()).collect();
-        let found = pages.get_many(&ids).await?.into_iter();
-        let mut found: HashMap<_, _> = found.map(|page| (page._id.clone(), page)).collect();
-        let found = keys.into_iter().filter_map(|key| {
-            let page = found.remove(&key.id())?;
-            Some((key, Arc::new(page)))
-        });
-        Ok(found.collect())
+        let limit = app.config.limits.answer;
+        let (mut all, mut bytes) = (HashMap::new(), 0);
+        // In chunks, so that at most one chunk is read beyond the limit of a response.
+        for keys in keys.chunks(100) {
+            let ids: Vec<String> = keys.iter().map(|key| key.id()).collect();
+            let found = pages.get_many(&ids).await?.into_iter();
+            let mut found: HashMap<_, _> = found.map(|page| (page._id.clone(), page)).collect();
+            for key in keys {
+                if let Some(page) = found.remove(&key.id()) {
+                    bytes += size_of_val(page.predictions.as_slice());
+                    all.insert(*key, Arc::new(page));
+                }
+            }
+            if bytes > limit {
+                return Err(budget::over(limit));
+            }
+        }
+        Ok(all)
     }
 }
 

@@ -196,6 +196,7 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewLog) -> Result<AiLog> {
         // One after the other, so that the limit holds.
         dialect::lock(conn, Lockable::Users, user)?;
         check_waiting(conn, &ports, user, new_bytes)?;
+        models::find(conn, new.model)?.ok_or(Error::NotFound)?;
         let (job, waiting) = ports.queue.enqueue_with_id(conn, &job)?;
         let row = (
             (

@@ -63,6 +63,32 @@ async fn a_data_set_may_be_larger_than_a_file_and_has_its_own_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_response_holds_only_so_many_predictions() {
+    let (app, admin, ann) = yard_with(&["--limit-answer", "100000"]).await;
+    let id = trained(&app, &admin, any_model(), &lines(100)).await;
+    let dataset = "a,b\n".to_owned() + &"1,2\n".repeat(30_000);
+    let input = json!({ "modelId": id, "description": "d" });
+    let log_id = ann
+        .upload_dataset("createAiLog", input, dataset.as_bytes(), LOG)
+        .await
+        .text("createAiLog.aiLog.id");
+    app.run_jobs().await;
+    let ask = async |pages: usize| {
+        let pages: String = (0..pages)
+            .map(|n| format!("p{n}: predictions(offset: {}) ", n * 1_000))
+            .collect();
+        let query = format!(
+            "query($i: ID!) {{ aiLog(id: $i) {{ result {{ ... on AiPredictions {{ {pages} }} }} }} }}"
+        );
+        ann.run(&query, json!({ "i": log_id })).await
+    };
+
+    let few = ask(3).await;
+    assert_eq!(few.at("aiLog.result.p2").as_array().unwrap().len(), 1_000);
+    assert_eq!(ask(28).await.code(), "LIMIT_EXCEEDED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_line_without_an_end_is_given_up() {
     let (app, admin, _) = yard().await;
     let endless = [b"a,y\n1,2\n".to_vec(), vec![b'1'; 30 << 20]].concat();

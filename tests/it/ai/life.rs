@@ -412,3 +412,32 @@ async fn how_jobs_ended_is_known_after_they_are_deleted() {
     let after = ends(&admin, &ann).await;
     assert_eq!(after, before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asking_and_retraining_a_model_that_is_being_deleted_ends_in_one_of_the_two() {
+    let (app, admin, ann) = yard().await;
+    for n in 0..5 {
+        let input = json!({ "name": format!("Model {n}"), "description": "d" });
+        let id = trained(&app, &admin, input, &lines(50)).await;
+        let question = json!({ "modelId": id, "description": "d", "rows": [[1, 2]] });
+        let asking = (0..8).map(|_| ann.mutate("createAiLog", question.clone(), LOG));
+        let asking = futures_util::future::join_all(asking);
+        let again = json!({ "id": id });
+        let retraining = admin.mutate("retrainAiModel", again.clone(), MODEL);
+        let deleting = admin.mutate("deleteAiModel", again.clone(), "deletedAiModelId");
+
+        let (asked, retrained, deleted) = tokio::join!(asking, retraining, deleting);
+
+        deleted.data();
+        for answer in asked.iter().chain([&retrained]) {
+            let is_fine = answer.errors().is_empty() || answer.code() == "NOT_FOUND";
+            assert!(is_fine, "{}", answer.body);
+        }
+        app.run_jobs().await;
+    }
+    let left = ann
+        .query("{ aiLogs(first: 100) { nodes { isFinished } } }")
+        .await;
+    let left = left.at("aiLogs.nodes").as_array().unwrap().clone();
+    assert!(left.iter().all(|log| log["isFinished"] == true));
+}
