@@ -273,3 +273,12 @@ pub fn taken(error: &DieselError, columns: &[(&str, &str)]) -> Option<Violation>
         .find(|(column, _)| info.message().contains(column))?;
     Some(crate::error::Rule::Taken.at(*field))
 }
+
+/// `NOT_FOUND` when what a new row refers to is not there.
+#[must_use]
+pub fn gone(error: DieselError) -> Error {
+    match error {
+        DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _) => Error::NotFound,
+        error => error.into(),
+    }
+}

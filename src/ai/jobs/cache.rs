@@ -12,8 +12,10 @@ use crate::{
     ids::AiModelId,
 };
 
-/// The most numbers and characters of all models together.
-const MOST: u64 = 4 << 20;
+/// The most bytes of all models together.
+const MOST: u64 = 8 << 20;
+/// Bytes of a feature beside its name: a coefficient, and where the name is.
+const ENTRY: usize = 48;
 /// The largest file: far more than that of the widest model.
 const LARGEST: u64 = 16 << 20;
 
@@ -22,12 +24,16 @@ struct Models(Cache<(AiModelId, i32), Arc<LinearModel>>);
 
 impl Default for Models {
     fn default() -> Self {
-        let weigh = |_: &(AiModelId, i32), model: &Arc<LinearModel>| {
-            let names: usize = model.features.iter().map(|name| name.len() + 8).sum();
-            u32::try_from(names + 64).unwrap_or(u32::MAX)
-        };
+        let weigh = |_: &_, model: &Arc<LinearModel>| weight(model);
         Self(Cache::builder().max_capacity(MOST).weigher(weigh).build())
     }
+}
+
+/// About the bytes that a model takes.
+fn weight(model: &LinearModel) -> u32 {
+    let features = model.features.iter();
+    let bytes: usize = features.map(|name| name.len() + ENTRY).sum();
+    u32::try_from(bytes + ENTRY).unwrap_or(u32::MAX)
 }
 
 /// The model of a training, or what is wrong with its file.
@@ -61,4 +67,30 @@ pub async fn load(
         models.0.insert(key, Arc::clone(&model));
         model
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ai::regression::Solution, clock::Clock};
+
+    #[test]
+    fn models_that_were_not_asked_for_long_make_room_for_others() {
+        let models = Models::default();
+        let features: Vec<_> = (0..500).map(|n| format!("{n:0200}")).collect();
+        let solution = Solution {
+            intercept: 0.0,
+            coefficients: vec![0.0; 500],
+        };
+        let model = Arc::new(LinearModel::new(features, "y".to_owned(), &solution));
+        let clock = Clock::system();
+
+        for _ in 0..1_000 {
+            models.0.insert((clock.id(), 1), Arc::clone(&model));
+            models.0.run_pending_tasks();
+            assert!(models.0.weighted_size() <= MOST);
+        }
+
+        assert!(models.0.entry_count() > 10);
+    }
 }

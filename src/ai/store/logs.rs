@@ -14,6 +14,7 @@ use crate::{
     db::{
         Conn,
         dialect::{self, Lockable},
+        gone,
         lists::{self, keyset},
         on,
         tables::{ai_logs, jobs},
@@ -196,7 +197,6 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewLog) -> Result<AiLog> {
         // One after the other, so that the limit holds.
         dialect::lock(conn, Lockable::Users, user)?;
         check_waiting(conn, &ports, user, new_bytes)?;
-        models::find(conn, new.model)?.ok_or(Error::NotFound)?;
         let (job, waiting) = ports.queue.enqueue_with_id(conn, &job)?;
         let row = (
             (
@@ -210,9 +210,11 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewLog) -> Result<AiLog> {
             ai_logs::dataset_size.eq(size),
             ai_logs::job_id.eq(job),
         );
+        // The model may be deleted meanwhile.
         on!(conn, |c| diesel::insert_into(ai_logs::table)
             .values(row)
-            .execute(c))?;
+            .execute(c))
+        .map_err(gone)?;
         let log = find(conn, id)?.ok_or(Error::NotFound)?;
         Ok((log, waiting))
     });

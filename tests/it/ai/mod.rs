@@ -5,6 +5,7 @@ mod hostile;
 mod kill;
 mod life;
 mod live;
+mod servers;
 mod training;
 
 use std::{sync::Arc, time::Duration};

@@ -218,6 +218,14 @@ async fn a_bad_data_set_fails_with_its_line_and_the_reason_and_is_not_tried_agai
             "{name}"
         );
     }
+    let input = json!({ "name": "Tested on nothing", "description": "d", "testFraction": 0.001 });
+    let id = admin
+        .upload_dataset("createAiModel", input, lines(100).as_bytes(), MODEL)
+        .await
+        .text("createAiModel.aiModel.id");
+    app.run_jobs().await;
+    let reason = model(&admin, &id).await.text("aiModel.error");
+    assert_eq!(reason, "no row is left to test with: there are 100 rows");
     // Users see that it failed, and not why.
     let query = "{ aiModels(first: 1) { nodes { state error } } }";
     let seen = ann.query(query).await;

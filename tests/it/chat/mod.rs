@@ -2,7 +2,7 @@
 
 mod kill;
 mod live;
-mod servers;
+pub mod servers;
 mod sessions;
 mod sockets;
 mod talk;

@@ -1,0 +1,66 @@
+//! Through the sockets of real servers: what a worker does is seen on every server.
+
+use std::time::Duration;
+
+use madang::access::Role;
+use serde_json::{Value, json};
+
+use crate::{
+    chat::servers::{Servers, call, log_in},
+    support::{Process, Said, Socket, insert_user},
+};
+
+/// What a subscription brings until it completes.
+async fn all(server: &Process, token: &str, query: &str, id: &str) -> Vec<Value> {
+    let mut socket = Socket::open(&server.address(), token).await.unwrap();
+    socket.subscribe(query, json!({ "i": id })).await.unwrap();
+    let mut found = Vec::new();
+    loop {
+        let said = tokio::time::timeout(Duration::from_secs(30), socket.next());
+        match said.await.expect("nothing comes").unwrap() {
+            Said::Message(said) if said["type"] == "complete" => return found,
+            Said::Message(said) => found.push(said["payload"]["data"].clone()),
+            closed => panic!("{closed:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_training_and_an_answer_are_followed_on_every_server() {
+    let servers = Servers::new(&[]).await;
+    insert_user(&servers.app().await, "admin", Role::Admin).await;
+    servers.user("ann").await;
+    // Each runs a worker, so that either may train.
+    let running: Vec<_> = (0..servers.count()).map(|_| servers.start()).collect();
+    let (here, there) = (&running[0], running.last().unwrap());
+    let (admin, _) = log_in(here, "admin").await;
+    let (ann, _) = log_in(there, "ann").await;
+    let follow = "subscription ($i: ID!) { aiModelUpdated(id: $i) { state progress } }";
+
+    let input = json!({ "name": "Sums", "description": "d" });
+    let created = call(here, &admin, "createAiModel", input, "aiModel { id }").await;
+    let id = created["aiModel"]["id"].as_str().unwrap();
+    let (on_one, on_other) =
+        tokio::join!(all(here, &admin, follow, id), all(there, &ann, follow, id));
+    let input = json!({ "modelId": id, "description": "d", "rows": [[1, 1, 1, 1, 1, 1, 1, 1]] });
+    let asked = call(there, &ann, "createAiLog", input, "aiLog { id }").await;
+    let log = asked["aiLog"]["id"].as_str().unwrap();
+    let follow = "subscription ($i: ID!) { aiLogUpdated(id: $i) { state result { ... on AiPredictions { predictions } } } }";
+    let (by_admin, by_ann) = tokio::join!(
+        all(here, &admin, follow, log),
+        all(there, &ann, follow, log)
+    );
+
+    for states in [on_one, on_other] {
+        assert_eq!(
+            states.last().unwrap()["aiModelUpdated"]["state"],
+            "SUCCEEDED"
+        );
+    }
+    for answers in [by_admin, by_ann] {
+        let last = &answers.last().unwrap()["aiLogUpdated"];
+        assert_eq!(last["state"], "SUCCEEDED");
+        let prediction = last["result"]["predictions"][0].as_f64().unwrap();
+        assert!((prediction - 34.15).abs() < 1e-6, "{prediction}");
+    }
+}
