@@ -2,7 +2,7 @@
 //! what it follows, what its right depends on, and how news are read. Messages of the bus are only hints; subscribers
 //! get what the store returns.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
 use uuid::Uuid;
@@ -149,6 +149,10 @@ pub trait State: Send + Sync + 'static {
     fn is_last(&self, item: &Self::Item) -> bool;
 }
 
+/// After this time a state is read again though nothing was heard: a worker in a process of its own cannot tell this one
+/// without Redis.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// What is left of the subscription to a state.
 struct StateWatch<S: State> {
     app: App,
@@ -193,7 +197,8 @@ impl<S: State> StateWatch<S> {
     async fn next(&mut self) -> Result<S::Item> {
         loop {
             if self.last.is_some() {
-                self.changes.next().await;
+                // What it hears does not matter.
+                let _ = tokio::time::timeout(LOOK, self.changes.next()).await;
             }
             renew_rights(&self.app, &self.caller).await?;
             let item = self.state.read(&self.app, self.caller.actor()).await?;

@@ -131,6 +131,11 @@ impl AiLog {
         Status::of(self.job.clone(), (state, error, finished_at))
     }
 
+    /// Whether an earlier attempt has left a reason.
+    fn has_reason(&self) -> bool {
+        self.ended.error.is_some()
+    }
+
     /// Why there is no answer, for its owner: nothing of what went wrong inside.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
@@ -144,13 +149,6 @@ impl AiLog {
             JobState::Cancelled => Some("It was cancelled."),
             _ => None,
         }
-    }
-}
-
-impl AiLog {
-    /// Whether an earlier attempt has left a reason.
-    fn has_reason(&self) -> bool {
-        self.ended.error.is_some()
     }
 }
 

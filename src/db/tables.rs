@@ -162,7 +162,7 @@ table! {
     jobs (id) {
         id -> Binary,
         kind -> Text,
-        /// JSON.
+        /// JSON; empty once it has succeeded.
         payload -> Text,
         /// 0 queued, 1 running, 2 succeeded, 3 failed, 4 cancelled.
         state -> SmallInt,

@@ -275,7 +275,10 @@ impl Queue {
         error: Option<&str>,
     ) -> Result<()> {
         let finished = due.is_none().then(|| self.0.clock.now());
+        // It may be large, and is of no more use.
+        let payload = (state == JobState::Succeeded).then(|| jobs::payload.eq("{}"));
         let changes = (
+            payload,
             jobs::state.eq(state),
             jobs::attempts.eq(attempts),
             // So that nobody who still runs it can write.

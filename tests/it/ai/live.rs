@@ -18,7 +18,7 @@ use serde_json::json;
 use super::{MODEL, any_model, ask, lines, trained, yard};
 use crate::support::{Client, TestApp};
 
-async fn follow_model(
+pub async fn follow_model(
     app: &TestApp,
     client: &Client,
     id: &str,
@@ -42,7 +42,7 @@ async fn follow_log(
     ))
 }
 
-async fn next<T>(stream: &mut (impl Stream<Item = Result<T>> + Unpin)) -> Option<Result<T>> {
+pub async fn next<T>(stream: &mut (impl Stream<Item = Result<T>> + Unpin)) -> Option<Result<T>> {
     tokio::time::timeout(Duration::from_secs(10), stream.next())
         .await
         .expect("nothing comes")

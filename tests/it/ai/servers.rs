@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use madang::access::Role;
+use madang::{access::Role, queue::JobState};
 use serde_json::{Value, json};
 
+use super::{MODEL, any_model, model, yard};
 use crate::{
     chat::servers::{Servers, call, log_in},
-    support::{Process, Said, Socket, insert_user},
+    support::{Process, Said, Socket, WorkerProcess, insert_user},
 };
 
 /// What a subscription brings until it completes.
@@ -63,4 +64,22 @@ async fn a_training_and_an_answer_are_followed_on_every_server() {
         let prediction = last["result"]["predictions"][0].as_f64().unwrap();
         assert!((prediction - 34.15).abs() < 1e-6, "{prediction}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_worker_in_a_process_of_its_own_does_is_seen_without_redis_too() {
+    let (app, admin, ann) = yard().await;
+    let created = admin.mutate("createAiModel", any_model(), MODEL).await;
+    let id = created.text("createAiModel.aiModel.id");
+    let mut seen = super::live::follow_model(&app, &ann, &id).await.unwrap();
+    let worker = WorkerProcess::start(&app);
+
+    let mut last = None;
+    while let Some(model) = super::live::next(&mut seen).await {
+        last = Some(model.unwrap().status().state);
+    }
+
+    assert_eq!(last, Some(JobState::Succeeded));
+    assert_eq!(worker.stop(), Some(0));
+    assert_eq!(model(&ann, &id).await.text("aiModel.state"), "SUCCEEDED");
 }

@@ -156,6 +156,13 @@ async fn a_job_is_there_with_its_transaction_and_not_without_it() {
     let job = only_job(&app.app).await;
     assert_eq!((job.state, job.attempts), (JobState::Succeeded, 1));
     assert!(job.finished_at.is_some() && job.due_at.is_none() && job.worker.is_none());
+    // What it was given may be large, and nobody can run it again.
+    let emptied = "SELECT payload AS detail FROM jobs";
+    let payload = move |conn: &mut Conn| {
+        let found: Vec<Plan> = madang::db::on!(conn, |c| diesel::sql_query(emptied).load(c))?;
+        Ok(found)
+    };
+    assert_eq!(app.app.db.read(payload).await.unwrap()[0].detail, "{}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
