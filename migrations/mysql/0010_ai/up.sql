@@ -23,7 +23,7 @@ CREATE TABLE ai_models (
     PRIMARY KEY (id),
     CONSTRAINT ai_models_name_key_key UNIQUE (name_key),
     INDEX ai_models_dataset_id_idx (dataset_id),
-    INDEX ai_models_state_idx (state)
+    INDEX ai_models_job_id_idx (job_id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
 -- What users asked AI models. result: the attempt whose documents are the answer. The logs of a deleted account outlive it
@@ -45,6 +45,8 @@ CREATE TABLE ai_logs (
     PRIMARY KEY (id),
     INDEX ai_logs_model_id_idx (model_id, id),
     INDEX ai_logs_user_id_idx (user_id, id),
+    INDEX ai_logs_user_model_idx (user_id, model_id, id),
+    INDEX ai_logs_job_id_idx (job_id),
     INDEX ai_logs_state_idx (state, user_id),
     INDEX ai_logs_dataset_id_idx (dataset_id),
     CONSTRAINT ai_logs_model_id_fkey FOREIGN KEY (model_id) REFERENCES ai_models (id) ON DELETE SET NULL

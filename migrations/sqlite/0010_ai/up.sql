@@ -22,7 +22,7 @@ CREATE TABLE ai_models (
     finished_at BIGINT
 ) WITHOUT ROWID;
 CREATE INDEX ai_models_dataset_id_idx ON ai_models (dataset_id);
-CREATE INDEX ai_models_state_idx ON ai_models (state);
+CREATE INDEX ai_models_job_id_idx ON ai_models (job_id);
 
 -- What users asked AI models. result: the attempt whose documents are the answer. The logs of a deleted account outlive it
 -- until a job has deleted them, together with their documents.
@@ -43,5 +43,7 @@ CREATE TABLE ai_logs (
 ) WITHOUT ROWID;
 CREATE INDEX ai_logs_model_id_idx ON ai_logs (model_id, id);
 CREATE INDEX ai_logs_user_id_idx ON ai_logs (user_id, id);
+CREATE INDEX ai_logs_user_model_idx ON ai_logs (user_id, model_id, id);
+CREATE INDEX ai_logs_job_id_idx ON ai_logs (job_id);
 CREATE INDEX ai_logs_state_idx ON ai_logs (state, user_id);
 CREATE INDEX ai_logs_dataset_id_idx ON ai_logs (dataset_id);

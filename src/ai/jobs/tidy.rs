@@ -82,7 +82,12 @@ impl Payload for SweepAi {
 
 impl Work for SweepAi {
     async fn run(self, run: &Run) -> Result<Done, Failure> {
-        while run.write(|conn| store::note_ends(conn, BATCH)).await? > 0 {}
+        let now = run.app.clock.now();
+        while run
+            .write(move |conn| store::note_ends(conn, now, BATCH))
+            .await?
+            > 0
+        {}
         for folder in [Folder::Datasets, Folder::Models] {
             let blobs = &run.app.blobs;
             blobs.delete_unfinished(folder, LEFT_OVER).await?;

@@ -4,6 +4,8 @@ pub mod answers;
 pub mod logs;
 pub mod models;
 
+use std::time::Duration;
+
 use diesel::{expression::SqlLiteral, prelude::*, sql_types::Bool};
 
 use super::dataset_path;
@@ -17,7 +19,7 @@ use crate::{
     },
     error::{Error, Result, Rule},
     files::Incoming,
-    ids::{AiLogId, AiModelId, DatasetId},
+    ids::{AiLogId, AiModelId, DatasetId, JobId},
     queue::JobState,
 };
 
@@ -84,8 +86,19 @@ pub(super) fn known_datasets(conn: &mut Conn, ids: &[DatasetId]) -> Result<Vec<D
 
 type Ended<I> = (I, JobState, Option<String>, Option<Timestamp>);
 
+/// How far back ends are looked for, by the age of the jobs: much less than they are kept.
+const NOTED: Duration = Duration::from_secs(7 * 86_400);
+
+/// The least id of a job that is not older than `at`.
+fn first_since(at: Timestamp) -> JobId {
+    let millis = u64::try_from(at.micros() / 1_000).unwrap_or_default();
+    let first = uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]);
+    JobId::from_uuid(first.into_uuid())
+}
+
 /// Notes how up to `limit` jobs have ended, before they are deleted. Returns how many.
-pub(super) fn note_ends(conn: &mut Conn, limit: i64) -> Result<usize> {
+pub(super) fn note_ends(conn: &mut Conn, now: Timestamp, limit: i64) -> Result<usize> {
+    let since = first_since(now.before(NOTED));
     const ENDED: [JobState; 2] = [JobState::Failed, JobState::Cancelled];
     let is_new = |table: &str| -> SqlLiteral<Bool> {
         diesel::dsl::sql(&format!(
@@ -94,14 +107,14 @@ pub(super) fn note_ends(conn: &mut Conn, limit: i64) -> Result<usize> {
     };
     let models: Vec<Ended<AiModelId>> = on!(conn, |c| jobs::table
         .inner_join(ai_models::table.on(ai_models::job_id.eq(jobs::id)))
-        .filter(jobs::state.eq_any(ENDED))
+        .filter(jobs::state.eq_any(ENDED).and(jobs::id.ge(since)))
         .filter(is_new("ai_models"))
         .select((ai_models::id, jobs::state, jobs::error, jobs::finished_at))
         .limit(limit)
         .load(c))?;
     let logs: Vec<Ended<AiLogId>> = on!(conn, |c| jobs::table
         .inner_join(ai_logs::table.on(ai_logs::job_id.eq(jobs::id)))
-        .filter(jobs::state.eq_any(ENDED))
+        .filter(jobs::state.eq_any(ENDED).and(jobs::id.ge(since)))
         .filter(is_new("ai_logs"))
         .select((ai_logs::id, jobs::state, jobs::error, jobs::finished_at))
         .limit(limit)
