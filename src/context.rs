@@ -17,7 +17,7 @@ use crate::{
     ids::UserId,
     list::{List, PageOf, TotalOf},
     loader::{Batch, Loaders},
-    watch::{self, Live},
+    watch::{self, Live, State},
 };
 
 /// The return type of a resolver for a list.
@@ -79,6 +79,14 @@ pub trait ContextExt<'a> {
         &self,
         live: L,
     ) -> impl Future<Output = Result<BoxStream<'static, Result<L::Item>>>> + Send;
+    /// The states of `state`, from the present one to the last: see [`watch::follow_state`].
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when the bus does not work.
+    fn follow_state<S: State>(
+        &self,
+        state: S,
+    ) -> impl Future<Output = Result<BoxStream<'static, Result<S::Item>>>> + Send;
     /// The value of `key`, loaded together with the other keys of this level of the document.
     fn load<B: Batch>(&self, key: B::Key) -> impl Future<Output = Result<Option<B::Value>>> + Send;
 }
@@ -145,6 +153,15 @@ impl<'a> ContextExt<'a> for Context<'a> {
     async fn follow<L: Live>(&self, live: L) -> Result<BoxStream<'static, Result<L::Item>>> {
         let caller = Arc::clone(self.data_unchecked::<Arc<Caller>>());
         let followed = watch::follow(self.app().clone(), caller, live).await?;
+        Ok(followed.boxed())
+    }
+
+    async fn follow_state<S: State>(
+        &self,
+        state: S,
+    ) -> Result<BoxStream<'static, Result<S::Item>>> {
+        let caller = Arc::clone(self.data_unchecked::<Arc<Caller>>());
+        let followed = watch::follow_state(self.app().clone(), caller, state).await?;
         Ok(followed.boxed())
     }
 

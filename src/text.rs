@@ -39,6 +39,21 @@ pub fn line(text: &str, length: RangeInclusive<usize>) -> Result<String, Rule> {
     Ok(text)
 }
 
+/// Checks a name, as [`line`] does. Returns it, and the key that makes it unique.
+///
+/// # Errors
+/// As [`line`].
+pub fn name(text: &str, length: RangeInclusive<usize>) -> Result<(String, String), Rule> {
+    let max = *length.end();
+    let name = line(text, length)?;
+    let key = fold(&name);
+    // Folding can make a text many times longer, though no real name.
+    if key.chars().count() > 512 {
+        return Err(Rule::TooLong { max });
+    }
+    Ok((name, key))
+}
+
 /// The beginning of a name, folded as keys are: at most 256 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Prefix(String);

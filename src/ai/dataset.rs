@@ -236,7 +236,7 @@ fn header(record: &ByteRecord) -> Result<Vec<String>, String> {
     if record.iter().all(|cell| number(cell).is_ok()) {
         return Err("has numbers where the names of the columns belong".to_owned());
     }
-    let mut names = HashSet::new();
+    let (mut names, mut all) = (HashSet::new(), Vec::new());
     for (cell, n) in record.iter().zip(1..) {
         let name = std::str::from_utf8(cell)
             .map_err(|_| "is not UTF-8: save the file as CSV in UTF-8".to_owned())?;
@@ -255,9 +255,9 @@ fn header(record: &ByteRecord) -> Result<Vec<String>, String> {
         if !names.insert(name) {
             return Err(format!("two columns are called {}", short(name)));
         }
+        all.push(name.to_owned());
     }
-    let cells = record.iter().map(String::from_utf8_lossy);
-    Ok(cells.map(|cell| cell.trim().to_owned()).collect())
+    Ok(all)
 }
 
 /// The number in a cell, or what is wrong with it.

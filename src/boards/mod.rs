@@ -40,13 +40,8 @@ impl BoardName {
     /// # Errors
     /// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
     pub fn parse(name: &str) -> Result<Self, Rule> {
-        let name = text::line(name, 1..=128)?;
-        let key = text::fold(&name);
-        // Folding can make a text many times longer, though no real name.
-        if key.chars().count() > 512 {
-            return Err(Rule::TooLong { max: 128 });
-        }
-        Ok(Self { key, text: name })
+        let (text, key) = text::name(name, 1..=128)?;
+        Ok(Self { text, key })
     }
 }
 

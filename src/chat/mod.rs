@@ -77,13 +77,8 @@ impl SessionName {
     /// # Errors
     /// `BLANK`, `TOO_LONG` or `CONTROL_CHARACTER`.
     pub fn parse(name: &str) -> Result<Self, Rule> {
-        let name = text::line(name, 1..=64)?;
-        let key = text::fold(&name);
-        // Folding can make a text many times longer, though no real name.
-        if key.chars().count() > 512 {
-            return Err(Rule::TooLong { max: 64 });
-        }
-        Ok(Self { key, text: name })
+        let (text, key) = text::name(name, 1..=64)?;
+        Ok(Self { text, key })
     }
 
     /// The name of a direct chat between two users, cut to what a name may have.

@@ -34,7 +34,7 @@ pub use sqlite::readers;
 
 use crate::{
     config::{Config, Fault},
-    error::{Error, Result, Violation},
+    error::{Error, Result, Rule},
 };
 
 /// A version of the data, which changes with each commit.
@@ -260,18 +260,19 @@ impl From<DieselError> for Error {
     }
 }
 
-/// The input field of the unique column that an insert or update violated. A check before the write cannot rule this
-/// out when several servers write. `columns` pairs a column's name, which the messages of both engines contain, with an
-/// input field.
+/// `CONFLICT` at the input field of the unique column that an insert or update violated. A check before the write cannot
+/// rule this out when several servers write. `columns` pairs a column's name, which the messages of both engines contain,
+/// with an input field.
 #[must_use]
-pub fn taken(error: &DieselError, columns: &[(&str, &str)]) -> Option<Violation> {
-    let DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info) = error else {
-        return None;
-    };
-    let (_, field) = columns
-        .iter()
-        .find(|(column, _)| info.message().contains(column))?;
-    Some(crate::error::Rule::Taken.at(*field))
+pub fn conflict(error: DieselError, columns: &[(&str, &str)]) -> Error {
+    if let DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info) = &error {
+        let mut columns = columns.iter();
+        let found = columns.find(|(column, _)| info.message().contains(column));
+        if let Some((_, field)) = found {
+            return Error::conflict(*field, Rule::Taken);
+        }
+    }
+    error.into()
 }
 
 /// `NOT_FOUND` when what a new row refers to is not there.

@@ -14,7 +14,7 @@ use madang::{
     app::App,
     clock::Timestamp,
     db::{Conn, Db, on, tables::boards},
-    error::{Error, Result},
+    error::{Error, Result, Rule},
     ids::BoardId,
 };
 
@@ -137,7 +137,7 @@ async fn a_unique_column_refuses_and_says_which() {
     write(&app.app, "a").await.unwrap();
     let id = app.clock.id();
 
-    let violation = app
+    let refused = app
         .app
         .db
         .write(move |conn| {
@@ -159,15 +159,13 @@ async fn a_unique_column_refuses_and_says_which() {
                 .values(row)
                 .execute(c))
             .unwrap_err();
-            Ok(madang::db::taken(
-                &refused,
-                &[("email_key", "email"), ("name_key", "name")],
-            ))
+            let columns = [("email_key", "email"), ("name_key", "name")];
+            Ok(madang::db::conflict(refused, &columns))
         })
         .await
         .unwrap();
 
-    assert_eq!(violation.map(|v| v.field), Some("name".to_owned()));
+    assert!(matches!(&refused, Error::Conflict(taken) if *taken == [Rule::Taken.at("name")]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

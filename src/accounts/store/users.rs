@@ -14,11 +14,10 @@ use crate::{
     },
     app::App,
     db::{
-        Conn,
+        Conn, conflict,
         dialect::{self, Lockable},
         lists, on,
         tables::{sign_in_sessions, users},
-        taken,
     },
     error::{Error, Result, Rule},
     ids::UserId,
@@ -133,7 +132,7 @@ async fn make(app: &App, new: NewUser, role: Role) -> Result<User> {
             on!(conn, |c| diesel::insert_into(users::table)
                 .values(row)
                 .execute(c))
-            .map_err(conflict)?;
+            .map_err(|error| conflict(error, &UNIQUE))?;
             by_id(conn, id)
         })
         .await
@@ -189,7 +188,7 @@ pub async fn update(
             on!(conn, |c| diesel::update(users::table.find(id))
                 .set(changes)
                 .execute(c))
-            .map_err(conflict)?;
+            .map_err(|error| conflict(error, &UNIQUE))?;
             by_id(conn, id)
         })
         .await
@@ -416,13 +415,6 @@ fn refuse_taken(
         }
     }
     violations.conflict()
-}
-
-fn conflict(error: diesel::result::Error) -> Error {
-    match taken(&error, &UNIQUE) {
-        Some(violation) => Error::Conflict(vec![violation]),
-        None => error.into(),
-    }
 }
 
 /// Fails if `id` is the only admin who is not banned. Locks all admins until the transaction ends.

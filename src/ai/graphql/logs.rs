@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject, Subscription, Union, Upload};
 use futures_util::Stream;
 
-use super::{dataset, follow};
+use super::dataset;
 use crate::{
     access::{Access, auth},
     accounts::{User, store::users::UserById},
@@ -394,6 +394,7 @@ impl AiLogSubscription {
         #[graphql(desc = "The log to watch.")] id: ID,
     ) -> Result<impl Stream<Item = Result<AiLog>> + use<>> {
         let id = input::id("id", &id)?;
-        follow(ctx, LogState::of(ctx.app(), ctx.actor(), id).await?).await
+        let state = LogState::of(ctx.app(), ctx.actor(), id).await?;
+        ctx.follow_state(state).await
     }
 }

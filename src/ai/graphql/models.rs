@@ -5,7 +5,7 @@ use async_graphql::{
 };
 use futures_util::Stream;
 
-use super::{dataset, follow};
+use super::dataset;
 use crate::{
     access::{Access, auth},
     ai::{
@@ -403,6 +403,7 @@ impl AiModelSubscription {
         #[graphql(desc = "The model to watch.")] id: ID,
     ) -> Result<impl Stream<Item = Result<AiModel>> + use<>> {
         let id = input::id("id", &id)?;
-        follow(ctx, ModelState::of(ctx.app(), ctx.actor(), id).await?).await
+        let state = ModelState::of(ctx.app(), ctx.actor(), id).await?;
+        ctx.follow_state(state).await
     }
 }

@@ -60,14 +60,10 @@ async fn answer(run: &Run, log: &AiLog, question: Asked, as_admin: bool) -> Resu
                     columns(width)
                 )));
             }
-            let predictions = rows.iter().zip(1..).map(|(row, n)| {
-                let prediction = model.predict(row);
-                match prediction.is_finite() {
-                    true => Ok(prediction),
-                    false => Err(Failure::Final(format!("row {n}: {OUT_OF_RANGE}"))),
-                }
-            });
-            let predictions: Vec<f64> = predictions.collect::<Result<_, _>>()?;
+            let predictions = rows.iter().zip(1..);
+            let predictions = predictions.map(|(row, n)| predicted(&model, row, n));
+            let predictions: Result<Vec<f64>, String> = predictions.collect();
+            let predictions = predictions.map_err(Failure::Final)?;
             writer.push(&predictions).await?;
             writer.end().await?;
         }
@@ -95,6 +91,15 @@ async fn answer(run: &Run, log: &AiLog, question: Asked, as_admin: bool) -> Resu
 }
 
 const OUT_OF_RANGE: &str = "the prediction is beyond the range of numbers";
+
+/// What the model predicts for the row with this number, or why there is nothing.
+fn predicted(model: &LinearModel, row: &[f64], n: usize) -> Result<f64, String> {
+    let prediction = model.predict(row);
+    match prediction.is_finite() {
+        true => Ok(prediction),
+        false => Err(format!("row {n}: {OUT_OF_RANGE}")),
+    }
+}
 
 /// The model that a question is about, as it is in use now.
 async fn load(run: &Run, log: &AiLog, as_admin: bool) -> Result<Arc<LinearModel>, Failure> {
@@ -166,13 +171,10 @@ struct Predicting {
 
 impl Taker for Predicting {
     fn take(&mut self, row: &[f64]) -> Result<(), Flaw> {
-        let prediction = self.model.predict(row);
         self.rows += 1;
+        let prediction = predicted(&self.model, row, self.rows).map_err(Flaw::Data)?;
         self.predictions.push(prediction);
-        match prediction.is_finite() {
-            true => Ok(()),
-            false => Err(Flaw::Data(format!("row {}: {OUT_OF_RANGE}", self.rows))),
-        }
+        Ok(())
     }
 
     async fn pause(&mut self) -> Result<()> {

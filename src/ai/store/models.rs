@@ -12,12 +12,11 @@ use crate::{
     bus::Topic,
     connection::{COUNTED, Cursors, Direction},
     db::{
-        Conn,
+        Conn, conflict,
         dialect::{self, Lockable},
         lists::{self, keyset},
         on,
         tables::{ai_models, jobs},
-        taken,
     },
     error::{Error, Result, Rule},
     files::Incoming,
@@ -26,6 +25,9 @@ use crate::{
     loader::Batch,
     queue::JobState,
 };
+
+/// The input field for each unique column.
+const UNIQUE: [(&str, &str); 1] = [("name_key", "name")];
 
 /// Announces that a model was changed or deleted. What happens to its training is announced as that of a job.
 #[must_use]
@@ -189,7 +191,7 @@ pub async fn insert(app: &App, _: &Act<'_, Admin>, new: NewModel) -> Result<AiMo
         on!(conn, |c| diesel::insert_into(ai_models::table)
             .values(row)
             .execute(c))
-        .map_err(conflict)?;
+        .map_err(|error| conflict(error, &UNIQUE))?;
         let model = find(conn, id)?.ok_or(Error::NotFound)?;
         Ok((model, waiting))
     });
@@ -250,7 +252,7 @@ pub async fn update(
             on!(conn, |c| diesel::update(ai_models::table.find(id))
                 .set(row)
                 .execute(c))
-            .map_err(conflict)?;
+            .map_err(|error| conflict(error, &UNIQUE))?;
             find(conn, id)?.ok_or(Error::NotFound)
         })
         .await?;
@@ -384,11 +386,4 @@ pub(in crate::ai) fn trainings(
         .select((ai_models::id, (ai_models::trained, ai_models::training)))
         .load(c))?;
     Ok(found.into_iter().collect())
-}
-
-fn conflict(error: diesel::result::Error) -> Error {
-    match taken(&error, &[("name_key", "name")]) {
-        Some(violation) => Error::Conflict(vec![violation]),
-        None => error.into(),
-    }
 }

@@ -19,11 +19,10 @@ use crate::{
     bus::Topic,
     clock::Timestamp,
     db::{
-        Conn,
+        Conn, conflict,
         dialect::{self, Lockable},
         lists, on,
         tables::{board_grants, boards, users},
-        taken,
     },
     error::{Error, Result, Rule},
     files::store as files_store,
@@ -31,6 +30,9 @@ use crate::{
     input::Violations,
     loader::Batch,
 };
+
+/// The input field for each unique column.
+const UNIQUE: [(&str, &str); 1] = [("name_key", "name")];
 
 /// Announces that a board, or who may enter it, was changed, or that the board was deleted.
 #[must_use]
@@ -147,7 +149,7 @@ pub async fn insert(app: &App, _: &Act<'_, Admin>, new: NewBoard) -> Result<Boar
             on!(conn, |c| diesel::insert_into(boards::table)
                 .values(&board)
                 .execute(c))
-            .map_err(conflict)?;
+            .map_err(|error| conflict(error, &UNIQUE))?;
             grant(conn, board.id, &members, "memberIds", board.created_at)?;
             Ok(board.clone())
         })
@@ -219,7 +221,7 @@ pub async fn update(
                 on!(conn, |c| diesel::update(boards::table.find(id))
                     .set(row)
                     .execute(c))
-                .map_err(conflict)?;
+                .map_err(|error| conflict(error, &UNIQUE))?;
                 board = find(conn)?;
             }
             let removed = &changes.remove_members;
@@ -326,12 +328,5 @@ fn refuse_taken(conn: &mut Conn, own: BoardId, key: &str) -> Result<()> {
         Err(Error::conflict("name", Rule::Taken))
     } else {
         Ok(())
-    }
-}
-
-fn conflict(error: diesel::result::Error) -> Error {
-    match taken(&error, &[("name_key", "name")]) {
-        Some(violation) => Error::Conflict(vec![violation]),
-        None => error.into(),
     }
 }
