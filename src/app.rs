@@ -134,23 +134,23 @@ impl App {
             }
         };
         let (database, documents, blobs, redis) = tokio::join!(
-            self.db.ping(),
-            self.documents.ping(),
-            self.blobs.ping(),
+            answers(self.db.ping()),
+            answers(self.documents.ping()),
+            answers(self.blobs.ping()),
             redis
         );
         let mut backends = vec![
             Backend {
                 name: "database",
-                is_up: database.is_ok(),
+                is_up: database,
             },
             Backend {
                 name: self.documents.name(),
-                is_up: documents.is_ok(),
+                is_up: documents,
             },
             Backend {
                 name: "blobs",
-                is_up: blobs.is_ok(),
+                is_up: blobs,
             },
         ];
         backends.extend(redis.map(|is_up| Backend {
@@ -180,4 +180,12 @@ impl App {
             Ok(())
         }
     }
+}
+
+/// How long a backend may take to show that it works.
+const PING_TIME: Duration = Duration::from_secs(3);
+
+/// Whether a backend answers in time.
+async fn answers(ping: impl Future<Output = Result<()>>) -> bool {
+    matches!(tokio::time::timeout(PING_TIME, ping).await, Ok(Ok(())))
 }

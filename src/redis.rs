@@ -15,6 +15,8 @@ use crate::{
 
 /// How long a command may take.
 const COMMAND_TIME: Duration = Duration::from_secs(2);
+/// A connection on which something was not answered for this long is closed and made anew.
+const SILENCE: Duration = Duration::from_secs(2);
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// Pauses between attempts to connect again, in milliseconds.
 const PAUSES: (u32, u32) = (50, 1_000);
@@ -113,6 +115,8 @@ async fn connect(config: FredConfig) -> Result<Client, fred::error::Error> {
         .with_connection_config(|connection| {
             connection.connection_timeout = CONNECT_TIME;
             connection.internal_command_timeout = COMMAND_TIME;
+            connection.unresponsive.max_timeout = Some(SILENCE);
+            connection.unresponsive.interval = SILENCE / 4;
             // A command that was sent twice might count twice.
             connection.max_command_attempts = 1;
             connection.auto_client_setname = false;

@@ -83,7 +83,7 @@ pub async fn follow<L: Live>(
         live,
     };
     // Again now that it listens, so that no change is missed.
-    watch.check_again().await?;
+    watch.check_again(Heard::Missed).await?;
     Ok(stream::unfold(Some(watch), |watch| async {
         let mut watch = watch?;
         match watch.next().await {
@@ -99,8 +99,8 @@ impl<L: Live> Watch<L> {
         loop {
             let news = tokio::select! {
                 biased;
-                _ = self.changes.next() => {
-                    self.check_again().await?;
+                heard = self.changes.next() => {
+                    self.check_again(heard).await?;
                     continue;
                 }
                 heard = self.news.next() => heard,
@@ -121,9 +121,9 @@ impl<L: Live> Watch<L> {
         }
     }
 
-    /// Reads the rights again.
-    async fn check_again(&self) -> Result<()> {
-        renew_rights(&self.app, &self.caller).await?;
+    /// Reads the rights again after a message.
+    async fn check_again(&self, heard: Heard<Uuid>) -> Result<()> {
+        renew_rights(&self.app, &self.caller, Some(heard)).await?;
         self.live
             .check(&self.app, self.caller.actor())
             .await
@@ -196,11 +196,12 @@ impl<S: State> StateWatch<S> {
     /// The next state that differs from the last one.
     async fn next(&mut self) -> Result<S::Item> {
         loop {
+            let mut heard = None;
             if self.last.is_some() {
-                // What it hears does not matter.
-                let _ = tokio::time::timeout(LOOK, self.changes.next()).await;
+                let hearing = tokio::time::timeout(LOOK, self.changes.next());
+                heard = hearing.await.ok();
             }
-            renew_rights(&self.app, &self.caller).await?;
+            renew_rights(&self.app, &self.caller, heard).await?;
             let item = self.state.read(&self.app, self.caller.actor()).await?;
             if self.last.as_ref() != Some(&item) {
                 self.last = Some(item.clone());
@@ -210,11 +211,21 @@ impl<S: State> StateWatch<S> {
     }
 }
 
-/// Reads the rights of the caller again.
-async fn renew_rights(app: &App, caller: &Caller) -> Result<()> {
-    if let Some(signed_in) = caller.actor().signed_in() {
-        let present = app.rights.of(signed_in.session).await?;
-        caller.become_actor(Actor::SignedIn(present));
+/// Reads the rights of the caller again. What is cached counts no more if `heard` may be about them: this message may have
+/// come before the one that clears the cache.
+async fn renew_rights(app: &App, caller: &Caller, heard: Option<Heard<Uuid>>) -> Result<()> {
+    let Some(signed_in) = caller.actor().signed_in().copied() else {
+        return Ok(());
+    };
+    let may_be_about_them = match heard {
+        None => false,
+        Some(Heard::Missed) => true,
+        Some(Heard::News(news)) => news.topic == rights_changed_of(signed_in.id).untyped(),
+    };
+    if may_be_about_them {
+        app.rights.forget_session(signed_in.session);
     }
+    let present = app.rights.of(signed_in.session).await?;
+    caller.become_actor(Actor::SignedIn(present));
     Ok(())
 }

@@ -90,12 +90,47 @@ impl Rights {
         }
     }
 
+    /// The users whose sign-in session has ended or whose role is another, of `known` rights. For a few hundred at a time.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn changed_among(&self, known: Vec<SignedIn>) -> Result<Vec<UserId>> {
+        let now = self.clock.now();
+        let sessions: Vec<_> = known.iter().map(|right| right.session).collect();
+        let present: HashMap<SignInId, Role> = self
+            .db
+            .read(move |conn| {
+                let rows: Vec<(SignInId, Role)> = on!(conn, |c| {
+                    sign_in_sessions::table
+                        .inner_join(users::table)
+                        .filter(sign_in_sessions::id.eq_any(sessions))
+                        .filter(sign_in_sessions::expires_at.gt(now))
+                        .filter(users::is_banned.eq(false))
+                        .select((sign_in_sessions::id, users::role))
+                        .load(c)
+                })?;
+                Ok(rows.into_iter().collect())
+            })
+            .await?;
+        let changed = known
+            .into_iter()
+            .filter(|right| present.get(&right.session) != Some(&right.role));
+        Ok(changed.map(|right| right.id).collect())
+    }
+
     /// Call it once a change of the rights of `user` is committed: this server drops what it cached, and the other
     /// servers and all subscriptions and sockets of the user are told.
     pub fn changed(&self, user: UserId) {
         self.cache.forget(user);
         self.bus.publish(&RIGHTS_CHANGED, user);
         self.bus.publish(&rights_changed_of(user), user);
+    }
+
+    /// Drops what is cached of one session.
+    pub fn forget_session(&self, session: SignInId) {
+        let mut remembered = self.cache.remembered.lock();
+        remembered.changes += 1;
+        remembered.sessions.remove(&session);
     }
 
     /// Drops what a message of [`RIGHTS_CHANGED`] is about from the cache.

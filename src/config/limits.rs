@@ -120,6 +120,22 @@ pub struct Limits {
     /// How long a request may take.
     #[arg(long = "limit-request-time", env = "LIMIT_REQUEST_TIME", default_value = "15s", value_name = "TIME", value_parser = positive_time)]
     pub request_time: Duration,
+    /// Connections to MySQL or MariaDB of one process.
+    #[arg(
+        long = "limit-database-connections",
+        env = "LIMIT_DATABASE_CONNECTIONS",
+        default_value_t = 16,
+        value_name = "N", value_parser = connections()
+    )]
+    pub database_connections: usize,
+    /// Connections to MongoDB of one process. `maxPoolSize` in MONGODB_URL wins.
+    #[arg(
+        long = "limit-mongodb-connections",
+        env = "LIMIT_MONGODB_CONNECTIONS",
+        default_value_t = 16,
+        value_name = "N", value_parser = connections()
+    )]
+    pub mongodb_connections: usize,
     /// Bytes of a WebSocket message.
     #[arg(long = "limit-frame", env = "LIMIT_FRAME", default_value_t = 64 << 10, value_name = "BYTES")]
     pub frame: usize,
@@ -222,4 +238,11 @@ pub struct Limits {
         value_name = "N"
     )]
     pub chats: u32,
+}
+
+fn connections() -> impl clap::builder::TypedValueParser<Value = usize> {
+    use clap::builder::TypedValueParser;
+    clap::value_parser!(u32)
+        .range(1..=10_000)
+        .map(|number| number as usize)
 }

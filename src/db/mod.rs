@@ -9,6 +9,7 @@ pub mod dialect;
 pub mod lists;
 mod migrations;
 mod mysql;
+mod patience;
 pub(crate) mod sqlite;
 pub mod tables;
 
@@ -247,6 +248,10 @@ impl From<DieselError> for Error {
             DieselError::BrokenTransactionManager => true,
             DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _) => true,
             DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) => {
+                if dialect::is_stopped(info.message()) {
+                    tracing::warn!(%error, "the database has stopped a statement that took too long");
+                    return Self::Timeout;
+                }
                 dialect::is_away(info.message())
             }
             _ => false,

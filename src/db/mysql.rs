@@ -1,6 +1,6 @@
 //! MySQL and MariaDB through the pure-Rust driver: a pool of connections, each used on a thread that may block.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::{
     connection::{Connection, TransactionManager},
@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use super::{
     Conn, Statements, UNAVAILABLE,
     migrations::{self, Action, Migration},
+    patience::{Patient, within},
     sqlite::run_guarded,
 };
 use crate::{
@@ -28,17 +29,24 @@ use crate::{
 };
 
 /// A connection of the pool, with diesel's blocking interface.
-pub type MysqlConnection = AsyncConnectionWrapper<Object<AsyncMysqlConnection>>;
+pub type MysqlConnection = AsyncConnectionWrapper<Object<AsyncMysqlConnection>, Patient>;
 
-/// The most connections of one server.
-const POOL_SIZE: usize = 16;
 /// How long an operation waits for one of them before it is `UNAVAILABLE`.
 const POOL_WAIT: Duration = Duration::from_secs(5);
 /// How often a transaction is tried that the engine aborts because of a conflict with another.
 const ATTEMPTS: u32 = 5;
+/// A connection that was not used for this long is asked whether it still stands: engines and firewalls close idle ones.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long a connection may take to answer that.
+const PING_TIME: Duration = Duration::from_secs(2);
+/// The engine itself stops a statement at the limit of a request. If it has not said so after this much more, it does not
+/// answer at all.
+const GRACE: Duration = Duration::from_secs(2);
 
 pub(super) struct Mysql {
     pool: Pool<AsyncMysqlConnection>,
+    /// How long to wait for the answer to a statement.
+    patience: Duration,
     statements: Statements,
 }
 
@@ -70,7 +78,7 @@ impl Mysql {
         let manager =
             AsyncDieselConnectionManager::new_with_config(config.database_url.expose(), manager);
         let pool = Pool::builder(manager)
-            .max_size(POOL_SIZE)
+            .max_size(config.limits.database_connections)
             .runtime(deadpool::Runtime::Tokio1)
             .wait_timeout(Some(POOL_WAIT))
             .create_timeout(Some(POOL_WAIT))
@@ -78,6 +86,7 @@ impl Mysql {
             .map_err(|e| fault(e.to_string()))?;
         Ok(Self {
             pool,
+            patience: limit + GRACE,
             statements: statements.clone(),
         })
     }
@@ -86,7 +95,7 @@ impl Mysql {
     pub(super) async fn migrate(&self, action: Action) -> Result<Vec<Migration>, Fault> {
         let conn = self.pool.get().await.map_err(|e| fault(sentence(&e)))?;
         let migrated = tokio::task::spawn_blocking(move || {
-            let mut conn = AsyncConnectionWrapper::from(conn);
+            let mut conn = MysqlConnection::from(conn);
             let done = migrations::run_mysql(&mut conn, action);
             // Its settings differ from those of the pool.
             drop(Object::take(conn.into_inner()));
@@ -107,12 +116,18 @@ impl Mysql {
         &self,
         work: impl Fn(&mut Conn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        let patience = self.patience;
         self.with_connection(move |conn| {
+            let began = Instant::now();
             let mut attempt = 1;
             loop {
                 match transact(conn, &work) {
-                    Err(Error::Internal(cause)) if attempt < ATTEMPTS && is_deadlock(&*cause) => {
-                        attempt += 1
+                    Err(Error::Internal(cause)) if is_conflict(&*cause) => {
+                        if attempt == ATTEMPTS || began.elapsed() > patience {
+                            tracing::warn!(%cause, attempt, "a transaction is given up");
+                            return Err(UNAVAILABLE);
+                        }
+                        attempt += 1;
                     }
                     done => return done,
                 }
@@ -121,24 +136,43 @@ impl Mysql {
         .await
     }
 
+    /// A connection that stands, as far as one can tell.
+    async fn connection(&self) -> Result<Object<AsyncMysqlConnection>> {
+        loop {
+            let mut conn = self.pool.get().await.map_err(|error| {
+                tracing::warn!(%error, "no connection to the database");
+                UNAVAILABLE
+            })?;
+            // A new one was never used again.
+            let metrics = Object::metrics(&conn);
+            if metrics.recycled.is_none() || metrics.last_used() < IDLE {
+                return Ok(conn);
+            }
+            let ping = tokio::time::timeout(PING_TIME, conn.batch_execute("DO 1"));
+            if matches!(ping.await, Ok(Ok(()))) {
+                return Ok(conn);
+            }
+            tracing::info!("an idle connection to the database was closed, and is replaced");
+            drop(Object::take(conn));
+            self.pool.retain(|_, _| false);
+        }
+    }
+
     async fn with_connection<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let conn = self.pool.get().await.map_err(|error| {
-            tracing::warn!(%error, "no connection to the database");
-            UNAVAILABLE
-        })?;
-        let mut conn = AsyncConnectionWrapper::from(conn);
+        let conn = self.connection().await?;
+        let mut conn = MysqlConnection::from(conn);
         self.statements.watch(&mut conn);
         let (reply, answer) = oneshot::channel();
-        let pool = self.pool.clone();
+        let (pool, patience) = (self.pool.clone(), self.patience);
         tokio::task::spawn_blocking(move || {
             if reply.is_closed() {
                 return;
             }
             let mut conn = Conn::Mysql(conn);
-            let done = work(&mut conn);
+            let done = within(patience, || work(&mut conn));
             if let (Err(Error::Unavailable { .. }), Conn::Mysql(conn)) = (&done, conn) {
                 // A broken connection must not return to the pool. Whatever broke it has most likely broken the idle
                 // ones, too.
@@ -171,12 +205,15 @@ fn sentence(error: &impl std::fmt::Display) -> String {
 /// READ COMMITTED, since stores lock the rows they rely on; strict mode, so that no value is cut silently; error
 /// messages in English, which the code matches; a limit on a statement's time, so that none outlives its request.
 /// MariaDB and MySQL name that last setting differently, hence the comments that only one of them executes: `/*M! … */`
-/// is MariaDB's, which skips `/*!50708 … */`.
+/// is MariaDB's, which skips `/*!50708 … */`. MySQL limits only reads this way; its writes can wait for locks alone, of
+/// rows and of tables (while a migration changes one), and these waits are limited on both.
 fn session_settings(limit: Duration) -> String {
     let (seconds, millis) = (limit.as_secs_f64(), limit.as_millis());
+    let whole_seconds = limit.as_secs().max(1);
     format!(
         "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO', \
-         lc_messages = 'en_US', innodb_lock_wait_timeout = 5 /*M! , max_statement_time = {seconds} */ \
+         lc_messages = 'en_US', innodb_lock_wait_timeout = 5, lock_wait_timeout = {whole_seconds} \
+         /*M! , max_statement_time = {seconds} */ \
          /*!50708 , max_execution_time = {millis} */; \
          SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
     )
@@ -206,7 +243,7 @@ fn transact<T>(conn: &mut Conn, work: &impl Fn(&mut Conn) -> Result<T>) -> Resul
 }
 
 /// Deadlocks (1213) and lock wait timeouts (1205): the engine advises to try again.
-fn is_deadlock(cause: &(dyn std::error::Error + 'static)) -> bool {
+fn is_conflict(cause: &(dyn std::error::Error + 'static)) -> bool {
     match cause.downcast_ref::<DieselError>() {
         Some(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => true,
         Some(DieselError::DatabaseError(_, info)) => {

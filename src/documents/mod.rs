@@ -239,7 +239,9 @@ macro_rules! either {
     ($documents:expr, $method:ident$(::<$document:ty>)?($($argument:expr),*)) => {
         match &$documents.0.backend {
             Backend::Sqlite(sqlite) => sqlite.$method$(::<$document>)?($($argument),*).await,
-            Backend::Mongo(mongo) => mongo.$method$(::<$document>)?($($argument),*).await,
+            Backend::Mongo(mongo) => {
+                mongo::in_time(mongo.$method$(::<$document>)?($($argument),*)).await
+            }
         }
     };
 }
@@ -267,7 +269,11 @@ impl Documents {
     /// `UNAVAILABLE` when the backend cannot be reached.
     pub async fn collection<D: Document>(&self) -> Result<Collection<D>> {
         if !self.0.ready.lock().contains(D::COLLECTION) {
-            either!(self, prepare(D::COLLECTION, D::INDEXES))?;
+            match &self.0.backend {
+                Backend::Sqlite(sqlite) => sqlite.prepare(D::COLLECTION, D::INDEXES).await?,
+                // Making an index of what is there already takes its time.
+                Backend::Mongo(mongo) => mongo.prepare(D::COLLECTION, D::INDEXES).await?,
+            }
             self.0.ready.lock().insert(D::COLLECTION);
         }
         Ok(Collection {
@@ -299,7 +305,7 @@ pub struct Collection<D> {
 }
 
 impl<D: Document> Collection<D> {
-    /// Inserts documents in this order. When one is refused by a unique index, those before it stay and those after it
+    /// Inserts documents in this order; some thousands at most. When one is refused by a unique index, those before it stay and those after it
     /// are not inserted. When the server or this program ends in the middle, those that are there come first, too.
     ///
     /// # Errors

@@ -22,6 +22,11 @@ use crate::{
 const DATABASE: &str = "madang";
 /// How long to look for a server that can answer, and to wait for a connection.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long an operation may take. All are short: they read or write so many documents by an index. An operation that is
+/// given up closes its connection, whereupon the server ends it, too.
+const OPERATION_TIME: Duration = Duration::from_secs(8);
+/// How often the driver looks whether the server is there.
+const HEARTBEAT: Duration = Duration::from_secs(2);
 /// The code of errors about unique indexes.
 const DUPLICATE: i32 = 11_000;
 
@@ -55,6 +60,10 @@ impl Mongo {
         options.app_name = Some("madang".to_owned());
         options.server_selection_timeout = Some(PATIENCE);
         options.connect_timeout = Some(PATIENCE);
+        options.heartbeat_freq = Some(HEARTBEAT);
+        options
+            .max_pool_size
+            .get_or_insert(u32::try_from(config.limits.mongodb_connections).unwrap_or(u32::MAX));
         options.read_concern = Some(ReadConcern::majority());
         options.write_concern = Some(
             WriteConcern::builder()
@@ -239,6 +248,18 @@ fn stages(range: &Range, at: usize) -> Vec<Fields> {
         doc! { "$limit": i64::from(range.limit) },
         doc! { "$project": { "_id": 0, "at": { "$literal": at }, "document": "$$ROOT" } },
     ]
+}
+
+/// Waits for an operation, but not forever.
+///
+/// # Errors
+/// `UNAVAILABLE` when it takes too long; those of the operation.
+pub(super) async fn in_time<T>(operation: impl Future<Output = Result<T>>) -> Result<T> {
+    let done = tokio::time::timeout(OPERATION_TIME, operation).await;
+    done.unwrap_or_else(|_| {
+        tracing::warn!("MongoDB does not answer");
+        Err(UNAVAILABLE)
+    })
 }
 
 fn filter(range: &Range) -> Fields {

@@ -100,7 +100,7 @@ impl Server {
         let start = |is_wanted: fn(Place) -> bool| {
             let app = self.app.clone();
             let worker = Worker::new(app, Arc::clone(&kinds), is_wanted, JOBS_AT_ONCE);
-            self.tasks.spawn(run_worker(worker, self.shutdown.clone()));
+            self.tasks.spawn(worker.run(self.shutdown.clone()));
         };
         for _ in 0..self.app.config.workers {
             start(|_| true);
@@ -184,19 +184,13 @@ pub async fn work(config: Config, clock: Clock) -> Result<(), Fault> {
     let kinds = Arc::new(kinds::kinds());
     for _ in 0..app.config.workers.max(1) {
         let worker = Worker::new(app.clone(), Arc::clone(&kinds), is_wanted, JOBS_AT_ONCE);
-        tasks.spawn(run_worker(worker, shutdown.clone()));
+        tasks.spawn(worker.run(shutdown.clone()));
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "working");
     stop_on_signal(&tasks, &shutdown);
     tasks.close();
     tasks.wait().await;
     Ok(())
-}
-
-async fn run_worker(worker: Worker, shutdown: CancellationToken) {
-    if let Err(error) = worker.run(shutdown).await {
-        tracing::error!(%error, "a worker could not start");
-    }
 }
 
 fn stop_on_signal(tasks: &TaskTracker, shutdown: &CancellationToken) {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
-    bus::{Heard, Listener},
+    bus::{Heard, Listener, Message, Topic},
     error::{Error, Result},
     ids::JobId,
     queue::{CANCELLED, Claimed, LEASE, NextDue, WAITING},
@@ -72,12 +72,14 @@ impl Worker {
     }
 
     /// Works until it is told to stop; then gives back what does not end in time.
-    ///
-    /// # Errors
-    /// `UNAVAILABLE` when the bus does not work at the start.
-    pub async fn run(self, stop: CancellationToken) -> Result<()> {
-        let mut waiting = self.app.bus.listen(&[WAITING]).await?;
-        let cancelled = self.app.bus.listen(&[CANCELLED]).await?;
+    pub async fn run(self, stop: CancellationToken) {
+        let listening = async {
+            let waiting = listen(&self.app, WAITING).await;
+            (waiting, listen(&self.app, CANCELLED).await)
+        };
+        let Some((mut waiting, cancelled)) = stop.run_until_cancelled(listening).await else {
+            return;
+        };
         let ended = CancellationToken::new();
         let holding = ended.run_until_cancelled(self.hold_leases()).map(drop);
         let letting_go = ended.run_until_cancelled(self.let_go(cancelled)).map(drop);
@@ -89,7 +91,6 @@ impl Worker {
             ended.cancel();
         };
         tokio::join!(working, holding, letting_go);
-        Ok(())
     }
 
     async fn work(
@@ -232,6 +233,17 @@ impl Worker {
         if let Err(error) = self.app.queue.hand_back(held).await {
             tracing::warn!(%error, "jobs could not be given back; they run when their leases end");
         }
+    }
+}
+
+/// Listens to a topic as soon as the bus works.
+async fn listen<M: Message>(app: &App, topic: Topic<M>) -> Listener<M> {
+    loop {
+        match app.bus.listen(&[topic]).await {
+            Ok(listener) => return listener,
+            Err(error) => tracing::warn!(%error, "a worker cannot start yet"),
+        }
+        tokio::time::sleep(POLL_UNTOLD).await;
     }
 }
 

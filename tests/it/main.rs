@@ -34,6 +34,7 @@ mod ports;
 mod posts;
 mod readme;
 mod search;
+mod servers;
 mod sessions;
 mod unread;
 mod views;

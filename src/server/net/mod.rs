@@ -106,6 +106,11 @@ impl Net {
                 .clone()
                 .run_until_cancelled_owned(seats.clone().listen(listener, forget)),
         );
+        tasks.spawn(
+            shutdown
+                .clone()
+                .run_until_cancelled_owned(seats.clone().look(app.clone())),
+        );
         Ok(Self(Arc::new(Shared {
             app: app.clone(),
             authenticator,

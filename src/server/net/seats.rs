@@ -5,44 +5,63 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, futures::OwnedNotified};
 
 use crate::{
+    access::SignedIn,
+    app::App,
     bus::{Heard, Listener},
     ids::UserId,
 };
 
+/// How often rights are read again while the bus does not tell of changes.
+const LOOK: Duration = Duration::from_secs(1);
+/// Rights that are read with one statement.
+const BATCH: usize = 500;
+
 /// All seats. Cheap to clone. One listener serves all sockets, so that a message wakes only those of its user.
 #[derive(Clone, Default)]
-pub struct Seats(Arc<Mutex<HashMap<UserId, Vec<Arc<Notify>>>>>);
+pub struct Seats(Arc<Mutex<HashMap<UserId, Vec<Arc<Taken>>>>>);
+
+/// What is known of a seat.
+struct Taken {
+    changed: Arc<Notify>,
+    /// The right of its socket, as last read.
+    right: Mutex<SignedIn>,
+}
 
 /// The seat of one socket, which is free again when dropped.
 pub struct Seat {
     seats: Seats,
     user: UserId,
-    changed: Arc<Notify>,
+    taken: Arc<Taken>,
     waiting: Pin<Box<OwnedNotified>>,
 }
 
 impl Seats {
-    /// A seat for one more socket of `user`, unless there are `limit` already.
+    /// A seat for one more socket of this user, unless there are `limit` already.
     #[must_use]
-    pub fn take(&self, user: UserId, limit: usize) -> Option<Seat> {
-        let changed = Arc::new(Notify::new());
+    pub fn take(&self, right: SignedIn, limit: usize) -> Option<Seat> {
+        let user = right.id;
         let mut seats = self.0.lock();
-        let taken = seats.entry(user).or_default();
-        if taken.len() >= limit {
+        let theirs = seats.entry(user).or_default();
+        if theirs.len() >= limit {
             return None;
         }
-        taken.push(Arc::clone(&changed));
+        let taken = Arc::new(Taken {
+            changed: Arc::new(Notify::new()),
+            right: Mutex::new(right),
+        });
+        theirs.push(Arc::clone(&taken));
         Some(Seat {
             seats: self.clone(),
             user,
-            waiting: Box::pin(Arc::clone(&changed).notified_owned()),
-            changed,
+            waiting: Box::pin(Arc::clone(&taken.changed).notified_owned()),
+            taken,
         })
     }
 
@@ -56,11 +75,41 @@ impl Seats {
             match heard {
                 Heard::News(news) => {
                     let theirs = seats.get(&news.about);
-                    theirs.into_iter().flatten().for_each(|s| s.notify_one());
+                    theirs
+                        .into_iter()
+                        .flatten()
+                        .for_each(|s| s.changed.notify_one());
                 }
-                Heard::Missed => seats.values().flatten().for_each(|s| s.notify_one()),
+                Heard::Missed => seats
+                    .values()
+                    .flatten()
+                    .for_each(|s| s.changed.notify_one()),
             }
         }
+    }
+
+    /// While the bus does not work, finds out in the database whose rights have changed, forever. It tells of them as
+    /// the server would that changed them.
+    pub async fn look(self, app: App) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if app.bus.health().is_ok() {
+                continue;
+            }
+            for known in self.rights().chunks(BATCH) {
+                match app.rights.changed_among(known.to_vec()).await {
+                    Ok(users) => users.into_iter().for_each(|user| app.rights.changed(user)),
+                    // The database is away, too.
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    /// The rights of all sockets, as last read.
+    fn rights(&self) -> Vec<SignedIn> {
+        let seats = self.0.lock();
+        seats.values().flatten().map(|s| *s.right.lock()).collect()
     }
 }
 
@@ -68,16 +117,21 @@ impl Seat {
     /// Waits for a notification that the user's rights may have changed. One that comes while nobody waits is kept.
     pub fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.waiting.as_mut().poll(cx));
-        let next = Arc::clone(&self.changed).notified_owned();
+        let next = Arc::clone(&self.taken.changed).notified_owned();
         self.waiting.set(next);
         Poll::Ready(())
+    }
+
+    /// Notes what was read.
+    pub fn set_right(&self, right: SignedIn) {
+        *self.taken.right.lock() = right;
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         if let Entry::Occupied(mut theirs) = self.seats.0.lock().entry(self.user) {
-            theirs.get_mut().retain(|s| !Arc::ptr_eq(s, &self.changed));
+            theirs.get_mut().retain(|s| !Arc::ptr_eq(s, &self.taken));
             if theirs.get().is_empty() {
                 theirs.remove();
             }
@@ -93,10 +147,18 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{access::RIGHTS_CHANGED, bus::Bus};
+    use crate::{
+        access::{RIGHTS_CHANGED, Role},
+        bus::Bus,
+        ids::SignInId,
+    };
 
-    fn user(number: u128) -> UserId {
-        UserId::from_uuid(Uuid::from_u128(number))
+    fn user(number: u128) -> SignedIn {
+        SignedIn {
+            id: UserId::from_uuid(Uuid::from_u128(number)),
+            role: Role::User,
+            session: SignInId::from_uuid(Uuid::from_u128(number)),
+        }
     }
 
     #[test]
@@ -126,7 +188,7 @@ mod tests {
                 .listen(bus.listen(&[RIGHTS_CHANGED]).await.unwrap(), |_| {}),
         );
 
-        bus.publish(&RIGHTS_CHANGED, user(1));
+        bus.publish(&RIGHTS_CHANGED, user(1).id);
 
         let moment = Duration::from_millis(200);
         listening

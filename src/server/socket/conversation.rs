@@ -106,7 +106,7 @@ impl<E: Executor> Connection<E> {
         match (learned, &mut self.phase) {
             (Learned::Opened(Ok(right)), _) => {
                 let limit = self.net.app.config.limits.sockets;
-                match self.net.seats.take(right.actor.id, limit) {
+                match self.net.seats.take(right.actor, limit) {
                     Some(seat) => {
                         self.anonymous = None;
                         self.open(Some(Standing::new(right, seat)))

@@ -81,6 +81,7 @@ impl Standing {
     /// Updates the user's current role.
     pub fn become_actor(&mut self, actor: SignedIn) {
         self.right.actor = actor;
+        self.seat.set_right(actor);
     }
 
     /// Extends the right by a newer token of the same sign-in session. An older token shortens nothing.
@@ -92,7 +93,7 @@ impl Standing {
         {
             return Err(Error::TokenInvalid);
         }
-        self.right.actor = newer.actor;
+        self.become_actor(newer.actor);
         self.right.expires = match (self.right.expires, newer.expires) {
             (Some(old), Some(new)) => Some(old.max(new)),
             _ => None,

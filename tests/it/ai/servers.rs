@@ -6,10 +6,7 @@ use madang::{access::Role, queue::JobState};
 use serde_json::{Value, json};
 
 use super::{MODEL, any_model, model, yard};
-use crate::{
-    chat::servers::{Servers, call, log_in},
-    support::{Process, Said, Socket, WorkerProcess, insert_user},
-};
+use crate::support::{Process, Said, Servers, Socket, WorkerProcess, call, insert_user, log_in};
 
 /// What a subscription brings until it completes.
 async fn all(server: &Process, token: &str, query: &str, id: &str) -> Vec<Value> {

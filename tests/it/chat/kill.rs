@@ -22,8 +22,7 @@ use madang::{
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::servers::Servers;
-use crate::support::{PASSWORD, Said, Socket, mutate};
+use crate::support::{PASSWORD, Said, Servers, Socket, mutate};
 
 const EVENTS: &str = "subscription ($s: ID!, $a: String) { chatEvents(chatSessionId: $s, after: $a) { __typename cursor
     ... on ChatAdded { chat { id seq content } } ... on ChatUpdated { chat { id seq content } } ... on ChatDeleted { chat { id seq content } } } }";

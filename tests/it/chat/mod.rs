@@ -2,7 +2,6 @@
 
 mod kill;
 mod live;
-pub mod servers;
 mod sessions;
 mod sockets;
 mod talk;

@@ -5,8 +5,7 @@ use std::{fs, time::Duration};
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
-use super::servers::{Servers, call, log_in};
-use crate::support::{PASSWORD, Process, Said, Socket};
+use crate::support::{PASSWORD, Process, Said, Servers, Socket, call, log_in};
 
 const EVENTS: &str = "subscription ($s: ID!, $a: String) { chatEvents(chatSessionId: $s, after: $a) { __typename cursor
     ... on ChatAdded { chat { seq content } } } }";

@@ -243,7 +243,7 @@ async fn run_jobs(app: &App) {
         }
     }
     stop.cancel();
-    working.await.unwrap().unwrap();
+    working.await.unwrap();
 }
 
 /// The ids of all files of which there are rows, and of which there are bytes.

@@ -129,7 +129,7 @@ async fn until(what: impl AsyncFn() -> bool) {
 }
 
 /// A worker that runs until the token is cancelled.
-fn worker(app: &App, kinds: Kinds) -> (CancellationToken, tokio::task::JoinHandle<Result<()>>) {
+fn worker(app: &App, kinds: Kinds) -> (CancellationToken, tokio::task::JoinHandle<()>) {
     let stop = CancellationToken::new();
     let worker = Worker::new(app.clone(), Arc::new(kinds), |_| true, 4);
     (stop.clone(), tokio::spawn(worker.run(stop)))
@@ -177,7 +177,7 @@ async fn many_workers_run_each_job_once() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     for (stop, ended) in workers {
         stop.cancel();
-        ended.await.unwrap().unwrap();
+        ended.await.unwrap();
     }
 
     assert_eq!(crate::db::keys(&app.app).await.len(), 60);
@@ -206,7 +206,7 @@ async fn an_idle_worker_starts_at_once() {
     until(async || crate::db::keys(&app.app).await == ["a"]).await;
     assert!(began.elapsed() < Duration::from_secs(5));
     stop.cancel();
-    ended.await.unwrap().unwrap();
+    ended.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -340,7 +340,7 @@ async fn a_panic_is_a_failed_attempt_and_the_worker_goes_on() {
     until(async || crate::db::keys(&app.app).await == ["b"]).await;
 
     stop.cancel();
-    ended.await.unwrap().unwrap();
+    ended.await.unwrap();
     assert_eq!(
         jobs(&app.app).await[0].error.as_deref(),
         Some("it panicked")
@@ -371,7 +371,7 @@ async fn a_worker_that_stops_gives_back_what_it_cannot_end() {
     assert_eq!(only_job(&app.app).await.state, JobState::Running);
 
     stop.cancel();
-    ended.await.unwrap().unwrap();
+    ended.await.unwrap();
 
     // As if it had never been tried, and without waiting for the lease.
     let job = only_job(&app.app).await;
@@ -424,7 +424,7 @@ async fn a_cancelled_job_stops_and_can_be_retried() {
         "QUEUED"
     );
     stop.cancel();
-    ended.await.unwrap().unwrap();
+    ended.await.unwrap();
 }
 
 async fn only_cancelled(app: &App) -> JobId {
@@ -470,7 +470,7 @@ async fn who_follows_a_job_sees_it_run_and_what_others_do_with_it() {
     admin.mutate("retryJob", input, "job { id }").await.data();
     until(|job| job.state == JobState::Running && job.attempts == 1).await;
     stop.cancel();
-    ended.await.unwrap().unwrap();
+    ended.await.unwrap();
 
     // The worker that stopped has handed it back.
     let states = until(|job| job.state == JobState::Queued).await;
@@ -525,7 +525,7 @@ async fn a_job_that_repeats_is_one_and_never_dies() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     for (stop, ended) in workers {
         stop.cancel();
-        ended.await.unwrap().unwrap();
+        ended.await.unwrap();
     }
     let job = only_job(&app.app).await;
     assert_eq!((job.state, job.attempts), (JobState::Queued, 0));
@@ -863,5 +863,5 @@ async fn however_many_long_jobs_wait_others_find_a_slot() {
     // Three of the four slots, and never the last one.
     assert_eq!(running().await, 3);
     stop.cancel();
-    ended.await.unwrap().unwrap();
+    ended.await.unwrap();
 }

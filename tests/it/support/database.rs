@@ -155,7 +155,7 @@ fn server_url() -> String {
     url.expect("TEST_MYSQL_URL is needed for the tests on MySQL/MariaDB; ./test.sh starts a server and sets it")
 }
 
-async fn execute(
+pub async fn execute(
     url: String,
     statement: String,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

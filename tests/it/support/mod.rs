@@ -2,7 +2,9 @@
 
 mod client;
 mod cut;
-mod database;
+pub mod database;
+mod engines;
+mod line;
 pub mod log;
 pub mod multipart;
 mod process;
@@ -36,8 +38,10 @@ use tokio_util::sync::CancellationToken;
 pub use client::{Answer, Client};
 pub use cut::{Cut, proxy};
 pub use database::{Backends, Database, SharedRedis, blobs_url, mongodb_url, tables};
-pub use process::{Process, WorkerProcess, address_of, mutate};
-pub use servers::OwnServer;
+pub use engines::OwnServer;
+pub use line::{Line, State};
+pub use process::{Process, WorkerProcess, address_of, ask, mutate};
+pub use servers::{Servers, call, log_in};
 pub use socket::{Said, Socket};
 
 /// What the servers of the tests sign with.
@@ -194,7 +198,7 @@ impl TestApp {
             assert!(round < 1_200, "the jobs do not end");
         }
         stop.cancel();
-        working.await.unwrap().unwrap();
+        working.await.unwrap();
     }
 
     /// Nothing that was read before is known any more.

@@ -45,6 +45,21 @@ impl Process {
         Self { child, address }
     }
 
+    /// Exit code and standard error of a server that must not start.
+    pub fn refusal(volume: &Path, flags: &[&str]) -> (Option<i32>, String) {
+        let done = Command::new(env!("CARGO_BIN_EXE_madang"))
+            .args(["serve", "--bind", "127.0.0.1:0", "--jwt-secret", JWT_SECRET])
+            .args(flags)
+            .env_clear()
+            .env("VOLUME_DIR", volume)
+            .current_dir(volume)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(done.stderr).unwrap();
+        (done.status.code(), said)
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -69,6 +84,12 @@ impl Process {
         fields: &str,
     ) -> io::Result<Value> {
         mutate(&self.address, token, name, input, fields).await
+    }
+
+    /// Sends an operation. Without a token, by somebody who is not signed in.
+    pub async fn ask(&self, token: &str, query: &str, variables: Value) -> Value {
+        let answer = ask(&self.address, token, query, variables).await;
+        answer.unwrap()
     }
 
     /// For callers that outlive it.
@@ -115,8 +136,16 @@ pub async fn mutate(
 ) -> io::Result<Value> {
     let kind: String = name[..1].to_uppercase() + &name[1..];
     let query = format!("mutation($i: {kind}Input!) {{ {name}(input: $i) {{ {fields} }} }}");
-    let body = json!({ "query": query, "variables": { "i": input } }).to_string();
-    let authorization = format!("Authorization: Bearer {token}\r\n");
+    ask(address, token, &query, json!({ "i": input })).await
+}
+
+/// Sends an operation to the server at `address`.
+pub async fn ask(address: &str, token: &str, query: &str, variables: Value) -> io::Result<Value> {
+    let body = json!({ "query": query, "variables": variables }).to_string();
+    let authorization = match token {
+        "" => String::new(),
+        token => format!("Authorization: Bearer {token}\r\n"),
+    };
     let (_, body) = exchange(address, "POST /graphql", &authorization, &body).await?;
     serde_json::from_str(&body).map_err(io::Error::other)
 }
@@ -157,17 +186,26 @@ pub struct WorkerProcess(Child);
 impl WorkerProcess {
     pub fn start(app: &TestApp) -> Self {
         let config = &app.app.config;
+        let flags = [
+            ("--database-url", config.database_url.expose()),
+            ("--mongodb-url", config.mongodb_url.expose()),
+            ("--redis-url", config.redis_url.expose()),
+            ("--redis-prefix", &config.redis_prefix),
+            ("--blobs-url", config.blobs_url.expose()),
+        ];
+        let flags: Vec<_> = flags.into_iter().flat_map(<[_; 2]>::from).collect();
+        Self::with(app.volume.path(), &flags)
+    }
+
+    /// One in this folder with these flags.
+    pub fn with(volume: &Path, flags: &[&str]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_madang"))
             .arg("worker")
-            .args(["--database-url", config.database_url.expose()])
-            .args(["--mongodb-url", config.mongodb_url.expose()])
-            .args(["--redis-url", config.redis_url.expose()])
-            .args(["--redis-prefix", &config.redis_prefix])
-            .args(["--blobs-url", config.blobs_url.expose()])
-            .args(["--jwt-secret", config.jwt_secret.expose()])
+            .args(["--jwt-secret", JWT_SECRET])
+            .args(flags)
             .env_clear()
-            .env("VOLUME_DIR", app.volume.path())
-            .current_dir(app.volume.path())
+            .env("VOLUME_DIR", volume)
+            .current_dir(volume)
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -1,148 +1,113 @@
-//! Servers that a test may stop, beside those of the whole run.
+//! Real servers that share everything: in processes of their own, on the backends of this run.
 
-use std::{
-    net::{TcpListener, TcpStream},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
-
+use madang::{access::Role, app::App, clock::Clock};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The server that a test owns.
-#[derive(Clone, Copy)]
-enum Program {
-    Redis,
-    /// It speaks MongoDB's protocol. Here it writes each commit to the disk.
-    SecantusDb,
-    /// It speaks S3's protocol.
-    Moto,
+use super::{
+    Backends, Database, JWT_SECRET, OwnServer, PASSWORD, Process, WorkerProcess, config,
+    insert_user, mongodb_url,
+};
+
+pub struct Servers {
+    volume: TempDir,
+    /// A Redis of their own; on engines only.
+    pub redis: Option<OwnServer>,
+    backends: Vec<String>,
+    flags: Vec<String>,
+    _database: Option<Database>,
 }
 
-/// A server of the test's own.
-pub struct OwnServer {
-    program: Program,
-    child: Option<Child>,
-    port: u16,
-    folder: TempDir,
-}
-
-impl OwnServer {
-    pub async fn redis() -> Self {
-        Self::start(Program::Redis).await
-    }
-
-    pub async fn documents() -> Self {
-        Self::start(Program::SecantusDb).await
-    }
-
-    /// An S3-compatible store with the bucket `madang`.
-    pub async fn blobs() -> Self {
-        Self::start(Program::Moto).await
-    }
-
-    async fn start(program: Program) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut server = Self {
-            program,
-            child: None,
-            port: free.local_addr().unwrap().port(),
-            folder: tempfile::tempdir().unwrap(),
+impl Servers {
+    /// What servers with these flags need. None has started yet.
+    pub async fn new(flags: &[&str]) -> Self {
+        let backends = Backends::of_this_run();
+        let volume = tempfile::tempdir().unwrap();
+        let database = Database::make(backends, volume.path()).await;
+        let redis = match backends {
+            Backends::Embedded => None,
+            Backends::Engines => Some(OwnServer::redis().await),
         };
-        drop(free);
-        server.start_again(&[]).await;
-        server
-    }
-
-    /// The setting that names it.
-    pub fn url(&self) -> String {
-        let address = format!("127.0.0.1:{}", self.port);
-        match self.program {
-            Program::Redis => format!("redis://{address}"),
-            Program::SecantusDb => format!("mongodb://{address}"),
-            Program::Moto => format!("s3://test:test@madang/tests?endpoint=http://{address}"),
+        let mut urls = vec!["--database-url".to_owned(), database.url.clone()];
+        if let (Some(mongodb), Some(redis)) = (mongodb_url(backends), &redis) {
+            urls.extend(["--mongodb-url".to_owned(), mongodb]);
+            urls.extend(["--redis-url".to_owned(), redis.url()]);
+        }
+        Self {
+            volume,
+            redis,
+            backends: urls,
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            _database: Some(database),
         }
     }
 
-    /// Starts it on the same port. Only SecantusDB still has what it had.
-    pub async fn start_again(&mut self, flags: &[&str]) {
-        let mut command = self.program.command(self.port, self.folder.path());
-        let child = command
-            .args(flags)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        self.child = Some(child.expect("./test.sh installs the servers that the tests need"));
-        self.until_it_listens().await;
-        if matches!(self.program, Program::Moto) {
-            let bucket = format!("http://127.0.0.1:{}/madang", self.port);
-            let mut curl = Command::new("curl");
-            let made = curl.args(["-sf", "-o", "/dev/null", "-X", "PUT", &bucket]);
-            assert!(made.status().unwrap().success());
+    /// What servers with these flags need that share these engines.
+    pub fn sharing(engines: &[(&str, &str)], flags: &[&str]) -> Self {
+        let urls = engines.iter().flat_map(|(flag, url)| [*flag, *url]);
+        Self {
+            volume: tempfile::tempdir().unwrap(),
+            redis: None,
+            backends: urls.map(str::to_owned).collect(),
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            _database: None,
         }
     }
 
-    async fn until_it_listens(&self) {
-        for _ in 0..400 {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the server does not start");
+    /// How many may run at the same time.
+    pub fn count(&self) -> usize {
+        if self.redis.is_some() { 2 } else { 1 }
     }
 
-    /// Ends it at once, as by SIGKILL.
-    pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+    /// What the servers share, in this process. On embedded backends no server may write at the same time.
+    pub async fn app(&self) -> App {
+        let secret = ["--jwt-secret", JWT_SECRET];
+        let flags = self.backends.iter().map(String::as_str).chain(secret);
+        let flags: Vec<_> = flags.collect();
+        let config = config(self.volume.path(), &flags);
+        App::open(config, Clock::system()).await.unwrap()
+    }
+
+    /// Adds a user to them, of whom no server knows anything yet.
+    pub async fn user(&self, name: &str) {
+        insert_user(&self.app().await, name, Role::User).await;
+    }
+
+    /// Where their tables are.
+    pub fn database_url(&self) -> &str {
+        &self.backends[1]
+    }
+
+    pub fn start(&self) -> Process {
+        let flags = self.backends.iter().chain(&self.flags);
+        let flags: Vec<_> = flags.map(String::as_str).collect();
+        Process::start(&[], self.volume.path(), &flags)
+    }
+
+    /// A worker beside the servers.
+    pub fn start_worker(&self) -> WorkerProcess {
+        let flags: Vec<_> = self.backends.iter().map(String::as_str).collect();
+        WorkerProcess::with(self.volume.path(), &flags)
+    }
+
+    /// Exit code and standard error of a server that must not start.
+    pub fn refusal(&self) -> (Option<i32>, String) {
+        let flags: Vec<_> = self.backends.iter().map(String::as_str).collect();
+        Process::refusal(self.volume.path(), &flags)
     }
 }
 
-impl Drop for OwnServer {
-    fn drop(&mut self) {
-        self.kill();
-    }
+/// The data of a mutation that must succeed.
+pub async fn call(server: &Process, token: &str, name: &str, input: Value, fields: &str) -> Value {
+    let answer = server.mutate(token, name, input, fields).await.unwrap();
+    assert!(answer["errors"].is_null(), "{answer}");
+    answer["data"][name].clone()
 }
 
-impl Program {
-    fn command(self, port: u16, folder: &Path) -> Command {
-        let port = port.to_string();
-        let of_the_run = |setting: &str| {
-            std::env::var(setting).unwrap_or_else(|_| {
-                panic!("{setting} is needed; ./test.sh installs it and sets it")
-            })
-        };
-        match self {
-            Self::Redis => {
-                let mut command = Command::new("redis-server");
-                command
-                    .args(["--port", &port, "--bind", "127.0.0.1"])
-                    .args(["--save", "", "--appendonly", "no"])
-                    .arg("--dir")
-                    .arg(folder);
-                command
-            }
-            Self::SecantusDb => {
-                let settings = folder.join("empty.toml");
-                std::fs::write(&settings, "").unwrap();
-                let mut command = Command::new(of_the_run("TEST_SECANTUSD"));
-                command
-                    .arg("--config")
-                    .arg(settings)
-                    .args(["--host", "127.0.0.1", "--port", &port])
-                    .args(["--cache-size", "256M", "--standalone", "--sync-on-commit"])
-                    .arg("--storage-path")
-                    .arg(folder.join("data"));
-                command
-            }
-            Self::Moto => {
-                let mut command = Command::new(of_the_run("TEST_MOTO"));
-                command.args(["-H", "127.0.0.1", "-p", &port]);
-                command
-            }
-        }
-    }
+/// A token of the user, and the user's id.
+pub async fn log_in(server: &Process, name: &str) -> (String, String) {
+    let input = json!({ "nameOrEmail": name, "password": PASSWORD, "delivery": "BODY" });
+    let login = call(server, "", "login", input, "accessToken user { id }").await;
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    (text(&login["accessToken"]), text(&login["user"]["id"]))
 }
