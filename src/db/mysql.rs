@@ -11,7 +11,7 @@ use diesel_async::{
     async_connection_wrapper::AsyncConnectionWrapper,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
-        deadpool::{Object, Pool},
+        deadpool::{Hook, HookError, Object, Pool},
     },
 };
 use futures_util::FutureExt;
@@ -42,6 +42,9 @@ const PING_TIME: Duration = Duration::from_secs(2);
 /// The engine itself stops a statement at the limit of a request. If it has not said so after this much more, it does not
 /// answer at all.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// Of what the pool asks before a connection is used again.
+type HookResult = Result<(), HookError>;
 
 pub(super) struct Mysql {
     pool: Pool<AsyncMysqlConnection>,
@@ -82,6 +85,9 @@ impl Mysql {
             .runtime(deadpool::Runtime::Tokio1)
             .wait_timeout(Some(POOL_WAIT))
             .create_timeout(Some(POOL_WAIT))
+            .pre_recycle(Hook::async_fn(|conn, metrics| {
+                still_stands(conn, metrics.last_used()).boxed()
+            }))
             .build()
             .map_err(|e| fault(e.to_string()))?;
         Ok(Self {
@@ -136,33 +142,14 @@ impl Mysql {
         .await
     }
 
-    /// A connection that stands, as far as one can tell.
-    async fn connection(&self) -> Result<Object<AsyncMysqlConnection>> {
-        loop {
-            let mut conn = self.pool.get().await.map_err(|error| {
-                tracing::warn!(%error, "no connection to the database");
-                UNAVAILABLE
-            })?;
-            // A new one was never used again.
-            let metrics = Object::metrics(&conn);
-            if metrics.recycled.is_none() || metrics.last_used() < IDLE {
-                return Ok(conn);
-            }
-            let ping = tokio::time::timeout(PING_TIME, conn.batch_execute("DO 1"));
-            if matches!(ping.await, Ok(Ok(()))) {
-                return Ok(conn);
-            }
-            tracing::info!("an idle connection to the database was closed, and is replaced");
-            drop(Object::take(conn));
-            self.pool.retain(|_, _| false);
-        }
-    }
-
     async fn with_connection<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let conn = self.connection().await?;
+        let conn = self.pool.get().await.map_err(|error| {
+            tracing::warn!(%error, "no connection to the database");
+            UNAVAILABLE
+        })?;
         let mut conn = MysqlConnection::from(conn);
         self.statements.watch(&mut conn);
         let (reply, answer) = oneshot::channel();
@@ -182,6 +169,17 @@ impl Mysql {
             let _ = reply.send(done);
         });
         answer.await.map_err(|_| UNAVAILABLE)?
+    }
+}
+
+/// Asks a connection that was idle whether it still stands. The pool makes another one in place of one that does not.
+async fn still_stands(conn: &mut AsyncMysqlConnection, idle: Duration) -> HookResult {
+    if idle < IDLE {
+        return Ok(());
+    }
+    match tokio::time::timeout(PING_TIME, conn.batch_execute("DO 1")).await {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(HookError::message("it was closed, or does not answer")),
     }
 }
 

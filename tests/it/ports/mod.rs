@@ -3,6 +3,7 @@
 mod blobs;
 mod bus;
 mod cache;
+mod database;
 mod documents;
 mod queue;
 mod start;

@@ -1,0 +1,180 @@
+//! What only a database server can do: stop a statement, close a connection, let two transactions wait for each other.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use diesel::{QueryableByName, RunQueryDsl, sql_types::BigInt};
+use futures_util::future::join_all;
+use madang::{
+    boards::store::count_posts,
+    db::{Conn, on},
+    error::{Error, Result},
+};
+use mysql_async::prelude::Queryable;
+use tokio::sync::oneshot;
+
+use crate::{
+    db::{insert, keys},
+    support::{Backends, TestApp},
+};
+
+#[derive(QueryableByName)]
+struct Number {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
+
+fn execute(conn: &mut Conn, statement: &str) -> Result<()> {
+    on!(conn, |c| diesel::sql_query(statement).execute(c))?;
+    Ok(())
+}
+
+/// Another client of the same database. `None` on SQLite, which has no others.
+async fn other_client(app: &TestApp) -> Option<mysql_async::Conn> {
+    if Backends::of_this_run() == Backends::Embedded {
+        return None;
+    }
+    let url = app.app.config.database_url.expose();
+    Some(mysql_async::Conn::from_url(url).await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_takes_too_long_is_stopped_on_the_server() {
+    let app = TestApp::with(&["--limit-request-time", "1s"]).await;
+    let Some(mut other) = other_client(&app).await else {
+        return;
+    };
+    let id = app.clock.id();
+    let made = app.app.db.write(move |conn| insert(conn, id, "a"));
+    made.await.unwrap();
+
+    let slow = "SELECT COUNT(*) FROM boards WHERE SLEEP(60) = 0";
+    let read = app.app.db.read(|conn| execute(conn, slow)).await;
+    let slow = "UPDATE boards SET information = 'x' WHERE SLEEP(60) = 0";
+    let written = app.app.db.write(|conn| execute(conn, slow)).await;
+
+    assert!(matches!(read, Err(Error::Timeout)), "{read:?}");
+    assert!(matches!(written, Err(Error::Timeout)), "{written:?}");
+    let running = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = database() AND INFO LIKE '%SLEEP(60)%' AND ID <> CONNECTION_ID()";
+    let running: Option<i64> = other.query_first(running).await.unwrap();
+    assert_eq!(running, Some(0));
+
+    // Whoever waits for a lock that long does not wait any longer either, and changes nothing.
+    let lock = "SELECT 1 FROM boards FOR UPDATE";
+    other.query_drop("BEGIN").await.unwrap();
+    other.query_drop(lock).await.unwrap();
+    let waited = app.app.db.write(move |conn| count_posts(conn, id, 1)).await;
+    assert!(matches!(waited, Err(Error::Timeout)), "{waited:?}");
+    other.query_drop("ROLLBACK").await.unwrap();
+    let count = "SELECT CAST(post_count AS SIGNED) AS number FROM boards";
+    let count = app.app.db.read(move |conn| {
+        let count: Number = on!(conn, |c| diesel::sql_query(count).get_result(c))?;
+        Ok(count.number)
+    });
+    assert_eq!(count.await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_that_the_server_has_closed_cost_no_request() {
+    let app = TestApp::start().await;
+    let Some(mut other) = other_client(&app).await else {
+        return;
+    };
+    // So many that several connections are there.
+    let read = || app.app.db.read(|conn| execute(conn, "SELECT SLEEP(0.1)"));
+    for done in join_all((0..8).map(|_| read())).await {
+        done.unwrap();
+    }
+    let others = "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = database() AND ID <> CONNECTION_ID()";
+    let found: Vec<i64> = other.query(others).await.unwrap();
+    assert!(found.len() >= 8, "{found:?}");
+
+    for id in found {
+        other.query_drop(format!("KILL {id}")).await.unwrap();
+    }
+    // From then on a connection counts as idle.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+
+    for done in join_all((0..8).map(|_| read())).await {
+        done.unwrap();
+    }
+    let id = app.clock.id();
+    let written = app.app.db.write(move |conn| insert(conn, id, "a"));
+    written.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_transactions_that_wait_for_each_other_both_succeed() {
+    let app = TestApp::start().await;
+    let ids = [app.clock.id(), app.clock.id()];
+    for (id, key) in ids.into_iter().zip(["a", "b"]) {
+        let made = app.app.db.write(move |conn| insert(conn, id, key));
+        made.await.unwrap();
+    }
+    let attempts = Arc::new(AtomicU32::new(0));
+    let count_both = |first: usize| {
+        let attempts = Arc::clone(&attempts);
+        app.app.db.write(move |conn| {
+            attempts.fetch_add(1, Ordering::SeqCst);
+            count_posts(conn, ids[first], 1)?;
+            // Until the other one has locked its first row, too.
+            std::thread::sleep(Duration::from_millis(200));
+            count_posts(conn, ids[1 - first], 1)
+        })
+    };
+
+    let (one, other) = tokio::join!(count_both(0), count_both(1));
+
+    one.unwrap();
+    other.unwrap();
+    let expected = if Backends::of_this_run() == Backends::Embedded {
+        // One after the other.
+        2
+    } else {
+        3
+    };
+    assert_eq!(attempts.load(Ordering::SeqCst), expected);
+    assert_eq!(keys(&app.app).await, ["a", "b"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_no_free_connection_is_told_so_in_time_and_the_next_one_is_served() {
+    let app = TestApp::with(&["--limit-database-connections", "2"]).await;
+    if Backends::of_this_run() == Backends::Embedded {
+        return;
+    }
+    let (begin, begun) = (0..2)
+        .map(|_| oneshot::channel::<()>())
+        .unzip::<_, _, Vec<_>, Vec<_>>();
+    let holding: Vec<_> = begun
+        .into_iter()
+        .map(|begun| {
+            let db = app.app.db.clone();
+            tokio::spawn(async move {
+                db.read(|_| {
+                    let _ = begun.blocking_recv();
+                    Ok(())
+                })
+                .await
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+
+    let refused = app.app.db.ping().await;
+
+    assert!(
+        matches!(refused, Err(Error::Unavailable { .. })),
+        "{refused:?}"
+    );
+    drop(begin);
+    for held in holding {
+        held.await.unwrap().unwrap();
+    }
+    app.app.db.ping().await.unwrap();
+}
