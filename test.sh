@@ -180,6 +180,11 @@ for part in $parts; do
       install_from_pypi
       start_secantusdb
       start_moto
+      # One test starts it before two servers.
+      PATH=$PATH:/usr/sbin
+      need nginx nginx-light
+      # Some tests stop a server of their own, wherever TEST_MYSQL_URL leads.
+      need mariadbd mariadb-server
       say "tests on MariaDB, Redis, SecantusDB and moto"
       mkdir "$temp/engines"
       TEST_BACKENDS=engines TEST_LOG_DIR=$temp/engines cargo test --quiet --test it

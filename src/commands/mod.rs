@@ -3,6 +3,7 @@
 mod create_admin;
 mod demo;
 mod doctor;
+mod health;
 mod migrate;
 mod schema;
 mod serve;
@@ -30,6 +31,8 @@ enum Command {
     Migrate(migrate::Migrate),
     /// Checks the configuration and every backend, and says what is wrong.
     Doctor(doctor::Doctor),
+    /// Succeeds if the server of this machine answers, as the health check of a container.
+    Health(health::Health),
     /// Makes an admin's account; asks for what is not given.
     CreateAdmin(create_admin::CreateAdmin),
     /// Fills an empty database with a small community to look at, or a big one to measure by.
@@ -47,6 +50,7 @@ impl Command {
             Self::Worker(worker) => worker.run(),
             Self::Migrate(migrate) => migrate.run(),
             Self::Doctor(doctor) => doctor.run(),
+            Self::Health(health) => health.run(),
             Self::CreateAdmin(create_admin) => create_admin.run(),
             Self::Demo(demo) => demo.run(),
             Self::Schema => {

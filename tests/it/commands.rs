@@ -249,6 +249,31 @@ fn a_server_starts_keeps_its_secret_and_stops_when_told() {
     assert_eq!(std::fs::read(secret).unwrap().len(), 32);
 }
 
+#[test]
+fn the_health_of_a_server_is_an_exit_code() {
+    let volume = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = free.local_addr().unwrap().to_string();
+    drop(free);
+    let done = run(volume.path(), &["health", "--bind", &nobody], "");
+    assert_eq!(done.status.code(), Some(1));
+    let said = String::from_utf8(done.stderr).unwrap();
+    let expected = format!("madang: the server at {nobody} does not answer: ");
+    assert!(said.starts_with(&expected), "{said}");
+
+    let serve = ["serve", "--bind", "0.0.0.0:0", "--log-format", "json"];
+    let mut server = madang(volume.path(), &serve)
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let address = address_of(&mut server);
+    let healthy = run(volume.path(), &["health", "--bind", &address], "");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(healthy.status.code(), Some(0), "{healthy:?}");
+}
+
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream

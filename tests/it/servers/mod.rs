@@ -2,6 +2,7 @@
 
 mod lines;
 mod load;
+mod nginx;
 mod outages;
 mod together;
 mod upgrade;

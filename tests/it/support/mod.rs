@@ -40,7 +40,7 @@ pub use cut::{Cut, proxy};
 pub use database::{Backends, Database, SharedRedis, blobs_url, mongodb_url, tables};
 pub use engines::OwnServer;
 pub use line::{Line, State};
-pub use process::{Process, WorkerProcess, address_of, ask, mutate};
+pub use process::{Process, WorkerProcess, address_of, ask, exchange_over, mutate};
 pub use servers::{Servers, call, log_in};
 pub use socket::{Said, Socket};
 

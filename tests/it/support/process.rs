@@ -156,7 +156,17 @@ async fn exchange(
     headers: &str,
     body: &str,
 ) -> io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect(address).await?;
+    exchange_over(TcpStream::connect(address).await?, line, headers, body).await
+}
+
+/// Sends a request over a connection, and reads the status and the body of its response.
+pub async fn exchange_over(
+    mut stream: TcpStream,
+    line: &str,
+    headers: &str,
+    body: &str,
+) -> io::Result<(u16, String)> {
+    let address = stream.peer_addr()?;
     let request = format!(
         "{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
