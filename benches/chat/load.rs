@@ -41,7 +41,8 @@ const READY: Duration = Duration::from_secs(60);
 /// What is to be done.
 #[derive(Serialize, Deserialize)]
 pub struct Load {
-    pub port: u16,
+    /// Where the subscribers connect, in turns. Chats are sent to the first.
+    pub ports: Vec<u16>,
     pub subscribers: usize,
     pub rate: f64,
     pub seconds: u64,
@@ -222,12 +223,13 @@ async fn follow(
     let session = &load.sessions[n % load.sessions.len()];
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from((source(n), 0)))?;
-    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, load.port));
+    let port = load.ports[n % load.ports.len()];
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = socket.connect(server).await?;
     stream.set_nodelay(true)?;
     let greeting = &load.greetings[(n / load.sessions.len()) % load.greetings.len()];
     let opening = async {
-        let request = frames::handshake(&session.socket_path, load.port);
+        let request = frames::handshake(&session.socket_path, port);
         stream.write_all(request.as_bytes()).await?;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -391,7 +393,7 @@ async fn post(
     let connection = idle.borrow_mut().pop_front();
     let mut stream = match connection {
         Some(stream) => stream,
-        None => TcpStream::connect((Ipv4Addr::LOCALHOST, load.port)).await?,
+        None => TcpStream::connect((Ipv4Addr::LOCALHOST, load.ports[0])).await?,
     };
     stream.set_nodelay(true)?;
     let body = session
@@ -401,7 +403,7 @@ async fn post(
     let head = format!(
         "POST {} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Length: {}\r\n{}\r\n",
         session.send_path,
-        load.port,
+        load.ports[0],
         body.len(),
         session.send_headers
     );

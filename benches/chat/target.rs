@@ -57,7 +57,7 @@ impl Target {
 
 fn load(args: &Args, port: u16, sessions: Vec<Session>, greetings: Vec<String>) -> Load {
     Load {
-        port,
+        ports: vec![port],
         subscribers: args.subscribers,
         rate: args.rate,
         seconds: args.seconds,
