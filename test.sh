@@ -170,6 +170,7 @@ for part in $parts; do
   case $part in
     embedded)
       say "tests on the embedded backends"
+      need curl curl
       mkdir "$temp/embedded"
       TEST_BACKENDS=embedded TEST_LOG_DIR=$temp/embedded cargo test --quiet
       no_secrets "$temp/embedded"
