@@ -1,7 +1,11 @@
 //! MySQL and MariaDB through the pure-Rust driver: a pool of connections, each used on a thread that may block.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use deadpool::managed::Metrics;
 use diesel::{
     connection::{Connection, TransactionManager},
     result::{DatabaseErrorKind, Error as DieselError},
@@ -15,6 +19,7 @@ use diesel_async::{
     },
 };
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
@@ -46,8 +51,24 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Of what the pool asks before a connection is used again.
 type HookResult = Result<(), HookError>;
 
+/// When a connection was last found broken. Whatever broke it has most likely broken all that were made before, so none of
+/// these is used again. Cheap to clone.
+#[derive(Clone, Default)]
+struct Broken(Arc<Mutex<Option<Instant>>>);
+
+impl Broken {
+    fn note(&self) {
+        *self.0.lock() = Some(Instant::now());
+    }
+
+    fn is(&self, made: Instant) -> bool {
+        self.0.lock().is_some_and(|at| made <= at)
+    }
+}
+
 pub(super) struct Mysql {
     pool: Pool<AsyncMysqlConnection>,
+    broken: Broken,
     /// How long to wait for the answer to a statement.
     patience: Duration,
     statements: Statements,
@@ -80,18 +101,21 @@ impl Mysql {
         });
         let manager =
             AsyncDieselConnectionManager::new_with_config(config.database_url.expose(), manager);
+        let broken = Broken::default();
+        let of_pool = broken.clone();
         let pool = Pool::builder(manager)
             .max_size(config.limits.database_connections)
             .runtime(deadpool::Runtime::Tokio1)
             .wait_timeout(Some(POOL_WAIT))
             .create_timeout(Some(POOL_WAIT))
-            .pre_recycle(Hook::async_fn(|conn, metrics| {
-                still_stands(conn, metrics.last_used()).boxed()
+            .pre_recycle(Hook::async_fn(move |conn, metrics| {
+                still_stands(conn, *metrics, of_pool.clone()).boxed()
             }))
             .build()
             .map_err(|e| fault(e.to_string()))?;
         Ok(Self {
             pool,
+            broken,
             patience: limit + GRACE,
             statements: statements.clone(),
         })
@@ -123,23 +147,30 @@ impl Mysql {
         work: impl Fn(&mut Conn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let patience = self.patience;
-        self.with_connection(move |conn| {
+        let written = self.with_connection(move |conn| {
             let began = Instant::now();
             let mut attempt = 1;
             loop {
                 match transact(conn, &work) {
-                    Err(Error::Internal(cause)) if is_conflict(&*cause) => {
-                        if attempt == ATTEMPTS || began.elapsed() > patience {
-                            tracing::warn!(%cause, attempt, "a transaction is given up");
-                            return Err(UNAVAILABLE);
-                        }
+                    Err(Error::Internal(cause))
+                        if is_conflict(&*cause)
+                            && attempt < ATTEMPTS
+                            && began.elapsed() < patience =>
+                    {
                         attempt += 1;
                     }
                     done => return done,
                 }
             }
-        })
-        .await
+        });
+        match written.await {
+            // Others may be luckier later. The connection is not to blame.
+            Err(Error::Internal(cause)) if is_conflict(&*cause) => {
+                tracing::warn!(%cause, "a transaction is given up");
+                Err(UNAVAILABLE)
+            }
+            written => written,
+        }
     }
 
     async fn with_connection<T: Send + 'static>(
@@ -153,7 +184,7 @@ impl Mysql {
         let mut conn = MysqlConnection::from(conn);
         self.statements.watch(&mut conn);
         let (reply, answer) = oneshot::channel();
-        let (pool, patience) = (self.pool.clone(), self.patience);
+        let (broken, patience) = (self.broken.clone(), self.patience);
         tokio::task::spawn_blocking(move || {
             if reply.is_closed() {
                 return;
@@ -161,10 +192,9 @@ impl Mysql {
             let mut conn = Conn::Mysql(conn);
             let done = within(patience, || work(&mut conn));
             if let (Err(Error::Unavailable { .. }), Conn::Mysql(conn)) = (&done, conn) {
-                // A broken connection must not return to the pool. Whatever broke it has most likely broken the idle
-                // ones, too.
+                // It must not return to the pool.
+                broken.note();
                 drop(Object::take(conn.into_inner()));
-                pool.retain(|_, _| false);
             }
             let _ = reply.send(done);
         });
@@ -172,15 +202,24 @@ impl Mysql {
     }
 }
 
-/// Asks a connection that was idle whether it still stands. The pool makes another one in place of one that does not.
-async fn still_stands(conn: &mut AsyncMysqlConnection, idle: Duration) -> HookResult {
-    if idle < IDLE {
+/// Whether a connection can be used again: one that was idle is asked. The pool makes another in place of one that cannot.
+async fn still_stands(
+    conn: &mut AsyncMysqlConnection,
+    metrics: Metrics,
+    broken: Broken,
+) -> HookResult {
+    if broken.is(metrics.created) {
+        return Err(HookError::message("others were broken"));
+    }
+    if metrics.last_used() < IDLE {
         return Ok(());
     }
-    match tokio::time::timeout(PING_TIME, conn.batch_execute("DO 1")).await {
-        Ok(Ok(())) => Ok(()),
-        _ => Err(HookError::message("it was closed, or does not answer")),
+    let ping = tokio::time::timeout(PING_TIME, conn.batch_execute("DO 1"));
+    if matches!(ping.await, Ok(Ok(()))) {
+        return Ok(());
     }
+    broken.note();
+    Err(HookError::message("it was closed, or does not answer"))
 }
 
 fn fault(sentence: impl Into<String>) -> Fault {
