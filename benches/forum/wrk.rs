@@ -39,8 +39,28 @@ pub fn load(
     seconds: u64,
     folder: &Path,
 ) -> anyhow::Result<Seen> {
+    paced(request, port, connections, seconds, folder, 0)
+}
+
+/// The same, with a pause of so many milliseconds on each connection after a response.
+///
+/// # Errors
+/// wrk fails.
+#[allow(dead_code, reason = "not every bench that shares this paces itself")]
+pub fn paced(
+    request: &Request,
+    port: u16,
+    connections: u32,
+    seconds: u64,
+    folder: &Path,
+    pause: u32,
+) -> anyhow::Result<Seen> {
     let path = folder.join("load.lua");
-    fs::write(&path, script(request))?;
+    let mut script = script(request);
+    if pause > 0 {
+        script += &format!("function delay() return {pause} end\n");
+    }
+    fs::write(&path, script)?;
     let output = Command::new("wrk")
         .args(["--threads", "1", "--latency", "--timeout", "10s"])
         .args(["--connections", &connections.to_string()])

@@ -14,8 +14,11 @@ use crate::{
 
 const LIST: &str = "{ posts(first: 20) { nodes { id title author { name } commentCount } pageInfo { hasNextPage endCursor } } }";
 const POST: &str = "query ($i: ID!) { post(id: $i) { title content likeCount author { name } comments(first: 10) { nodes { content author { name } } } } }";
-/// Connections, to one server or to both together.
+/// Connections to each server.
 const CONNECTIONS: u32 = 16;
+/// How long each waits after a response, in milliseconds: what a server is asked for must leave the cores room, since two of
+/// them, the engines and wrk share these.
+const PAUSE: u32 = 50;
 
 /// The requests that are measured. Those of one server differ from those of the other where clients would.
 pub fn kinds(fleet: &Fleet, server: usize) -> Vec<(&'static str, Request)> {
@@ -96,7 +99,6 @@ fn median(mut rates: Vec<Rate>) -> Rate {
 
 fn load(args: &Args, fleet: &Fleet, targets: &[(&Server, &Request)]) -> anyhow::Result<Rate> {
     let cpu = || -> f64 { targets.iter().map(|(server, _)| server.cpu()).sum() };
-    let connections = CONNECTIONS / targets.len() as u32;
     let before = cpu();
     let seen = thread::scope(|scope| {
         let loading: Vec<_> = targets
@@ -106,7 +108,14 @@ fn load(args: &Args, fleet: &Fleet, targets: &[(&Server, &Request)]) -> anyhow::
                 let folder = fleet.folder.join(format!("wrk{n}"));
                 scope.spawn(move || {
                     std::fs::create_dir_all(&folder)?;
-                    wrk::load(request, server.port, connections, args.seconds, &folder)
+                    wrk::paced(
+                        request,
+                        server.port,
+                        CONNECTIONS,
+                        args.seconds,
+                        &folder,
+                        PAUSE,
+                    )
                 })
             })
             .collect();

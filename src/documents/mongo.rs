@@ -167,7 +167,15 @@ impl Mongo {
         found.map_err(failed)?.try_collect().await.map_err(failed)
     }
 
-    pub(super) async fn find_each<D: Document>(&self, ranges: Vec<Range>) -> Result<Vec<Vec<D>>> {
+    pub(super) async fn find_each<D: Document>(
+        &self,
+        mut ranges: Vec<Range>,
+    ) -> Result<Vec<Vec<D>>> {
+        if ranges.len() == 1
+            && let Some(range) = ranges.pop()
+        {
+            return Ok(vec![self.find(range).await?]);
+        }
         let mut found: Vec<Vec<D>> = ranges.iter().map(|_| Vec::new()).collect();
         for (n, ranges) in ranges.chunks(TOGETHER).enumerate() {
             let mut parts = ranges

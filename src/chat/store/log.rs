@@ -214,19 +214,40 @@ impl Log {
         let newest = self.0.find_each(newest.collect()).await?;
         let mut heads = Vec::with_capacity(sessions.len());
         for pair in newest.chunks(2) {
-            let [entry, chat] = pair else { continue };
-            let Some(entry) = entry.first() else {
-                heads.push(Head::default());
-                continue;
-            };
-            self.settle(entry).await?;
-            let chat = chat.first().map(Entry::added).transpose()?.flatten();
-            heads.push(Head {
-                rev: entry.rev(),
-                seq: chat.map_or(0, |chat| chat.seq),
-            });
+            if let [entry, chat] = pair {
+                heads.push(self.head(entry, chat).await?);
+            }
         }
         Ok(heads)
+    }
+
+    /// How far a session has come that had come so far before. It reads no more than what has been added since.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE`.
+    pub async fn head_after(&self, session: ChatSessionId, before: Head) -> Result<Head> {
+        let entry = Range::of(BY_REV, 1).equal(session).at_least(before.rev.0);
+        let chat = Range::of(BY_SEQ, 1)
+            .equal(session)
+            .at_least(i64::from(before.seq.max(1)));
+        let (entry, chat) = tokio::try_join!(
+            self.0.find(entry.backwards()),
+            self.0.find(chat.backwards())
+        )?;
+        self.head(&entry, &chat).await
+    }
+
+    /// The head that the newest entry and the newest chat make, as far as there are any.
+    async fn head(&self, entry: &[Entry], chat: &[Entry]) -> Result<Head> {
+        let Some(entry) = entry.first() else {
+            return Ok(Head::default());
+        };
+        self.settle(entry).await?;
+        let chat = chat.first().map(Entry::added).transpose()?.flatten();
+        Ok(Head {
+            rev: entry.rev(),
+            seq: chat.map_or(0, |chat| chat.seq),
+        })
     }
 
     /// Adds entries in this order: see [`Collection::insert`].

@@ -131,6 +131,7 @@ async fn run(app: App, writers: Arc<Writers>, session: ChatSessionId) {
             app: &app,
             session,
             head: writers.heads.get(&session),
+            before: None,
         };
         // A panic must not leave the session without a writer. Whoever waits is told by the dropped reply.
         let done = AssertUnwindSafe(writing.write(batch)).catch_unwind().await;
@@ -155,6 +156,8 @@ struct Writing<'a> {
     session: ChatSessionId,
     /// Unknown at first, and after a number was taken.
     head: Option<Head>,
+    /// The last that was known, from which one reads on.
+    before: Option<Head>,
 }
 
 impl Writing<'_> {
@@ -179,14 +182,15 @@ impl Writing<'_> {
     /// Writes the chats at the front of the batch, or the change.
     async fn write_some(&mut self, batch: &mut VecDeque<Command>) -> Result<()> {
         let log = Log::open(self.app).await?;
-        let head = match self.head {
-            Some(head) => head,
-            None => {
+        let head = match (self.head, self.before) {
+            (Some(head), _) => head,
+            (None, Some(before)) => log.head_after(self.session, before).await?,
+            (None, None) => {
                 let heads = log.heads(&[self.session]).await?;
                 heads.first().copied().unwrap_or_default()
             }
         };
-        self.head = Some(head);
+        (self.head, self.before) = (Some(head), Some(head));
         if let Some(Command::Change(chat, change, _)) = batch.front() {
             let changed = self.change(&log, head, *chat, change.clone()).await;
             // Otherwise it is tried again.
