@@ -38,6 +38,8 @@ pub struct Index {
     name: &'static str,
     fields: &'static [&'static str],
     is_unique: bool,
+    /// Documents that lack the last field are not in it.
+    is_partial: bool,
 }
 
 impl Index {
@@ -47,6 +49,7 @@ impl Index {
             name,
             fields,
             is_unique: false,
+            is_partial: false,
         }
     }
 
@@ -59,6 +62,16 @@ impl Index {
     /// No two documents have the same values in all fields. Documents that lack the last field are left out.
     #[must_use]
     pub const fn unique(name: &'static str, fields: &'static [&'static str]) -> Self {
+        Self {
+            is_unique: true,
+            is_partial: true,
+            ..Self::new(name, fields)
+        }
+    }
+
+    /// The same, for a last field that every document has.
+    #[must_use]
+    pub const fn unique_in_all(name: &'static str, fields: &'static [&'static str]) -> Self {
         Self {
             is_unique: true,
             ..Self::new(name, fields)

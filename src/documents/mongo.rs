@@ -103,13 +103,13 @@ impl Mongo {
                 .collect();
             let last = index.fields.last().copied().unwrap_or("_id");
             let options = IndexOptions::builder().name(index.name.to_owned());
-            let options = if index.is_unique {
-                options
+            let options = match (index.is_unique, index.is_partial) {
+                (false, _) => options.build(),
+                (true, false) => options.unique(true).build(),
+                (true, true) => options
                     .unique(true)
                     .partial_filter_expression(doc! { last: { "$exists": true } })
-                    .build()
-            } else {
-                options.build()
+                    .build(),
             };
             IndexModel::builder().keys(keys).options(options).build()
         });
@@ -286,6 +286,11 @@ fn filter(range: &Range) -> Fields {
         if let Bson::Document(of_field) = of_field {
             of_field.insert(operator, bson(value));
         }
+    }
+    // MongoDB uses a partial index only if the condition implies that of the index.
+    let last = range.index.fields.last().filter(|_| range.index.is_partial);
+    if let Some(last) = last.filter(|last| !filter.contains_key(last)) {
+        filter.insert(*last, doc! { "$exists": true });
     }
     filter
 }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// No two entries of a session have the same number.
-pub const BY_REV: Index = Index::unique("session_rev", &["session", "rev"]);
+pub const BY_REV: Index = Index::unique_in_all("rev_in_session", &["session", "rev"]);
 /// No two chats of a session have the same place. Ranges of it must have a lower bound, for entries of changes are not
 /// in it.
 pub const BY_SEQ: Index = Index::unique("session_seq", &["session", "seq"]);
@@ -221,20 +221,30 @@ impl Log {
         Ok(heads)
     }
 
-    /// How far a session has come that had come so far before. It reads no more than what has been added since.
+    /// How far a session has come that had come so far before. It reads what has been added since, if that is not too much.
     ///
     /// # Errors
     /// `UNAVAILABLE`.
     pub async fn head_after(&self, session: ChatSessionId, before: Head) -> Result<Head> {
-        let entry = Range::of(BY_REV, 1).equal(session).at_least(before.rev.0);
-        let chat = Range::of(BY_SEQ, 1)
-            .equal(session)
-            .at_least(i64::from(before.seq.max(1)));
-        let (entry, chat) = tokio::try_join!(
-            self.0.find(entry.backwards()),
-            self.0.find(chat.backwards())
-        )?;
-        self.head(&entry, &chat).await
+        let since = Range::of(BY_REV, SINCE).equal(session).above(before.rev.0);
+        let since = self.0.find(since.backwards()).await?;
+        let Some(newest) = since.first() else {
+            return Ok(before);
+        };
+        self.settle(newest).await?;
+        let mut added = since.iter().map(Entry::added);
+        let chat = added.find_map(Result::transpose).transpose()?;
+        match chat {
+            Some(chat) => Ok(Head {
+                rev: newest.rev(),
+                seq: chat.seq,
+            }),
+            None if since.len() < SINCE as usize => Ok(Head {
+                rev: newest.rev(),
+                ..before
+            }),
+            None => Ok(self.heads(&[session]).await?.pop().unwrap_or_default()),
+        }
     }
 
     /// The head that the newest entry and the newest chat make, as far as there are any.
@@ -385,6 +395,9 @@ impl Log {
         self.0.delete(Range::of(BY_REV, BATCH).equal(session)).await
     }
 }
+
+/// The most entries that are read to find out how far a session has come.
+const SINCE: u32 = 100;
 
 /// The last change of a session.
 fn newest_entry(session: ChatSessionId) -> Range {
