@@ -4,7 +4,7 @@
 use std::{borrow::Cow, marker::PhantomData};
 
 use async_graphql::{
-    Context, Object, ObjectType, TypeName,
+    Context, Object, ObjectType, TypeDirective, TypeName,
     connection::{
         ConnectionNameType, DefaultConnectionName, DefaultEdgeName, Edge, EdgeNameType,
         EmptyFields, PageInfo,
@@ -186,11 +186,16 @@ impl<K: Ord> Page<K> {
         direction: Direction,
         key: impl Fn(&T) -> K,
     ) -> Slice<T> {
+        self.sort(&mut items, direction, key);
+        self.slice(items)
+    }
+
+    /// Sorts `items` of a list ordered this way as the page is read: what is on it comes first.
+    pub fn sort<T>(&self, items: &mut [T], direction: Direction, key: impl Fn(&T) -> K) {
         match direction.read(self.backwards) {
-            Direction::Asc => items.sort_by_key(|item| key(item)),
+            Direction::Asc => items.sort_by_key(key),
             Direction::Desc => items.sort_by_key(|item| std::cmp::Reverse(key(item))),
         }
-        self.slice(items)
     }
 }
 
@@ -215,6 +220,17 @@ impl<T> Default for Slice<T> {
 
 /// Items of a list are counted up to this number.
 pub const COUNTED: i64 = 10_000;
+
+/// What a field or an argument costs that has much read and little returned, in objects.
+#[TypeDirective(
+    name = "cost",
+    location = "FieldDefinition",
+    location = "ArgumentDefinition"
+)]
+pub fn cost(weight: String) {}
+
+/// The weight of what reads as much as [`COUNTED`] rows.
+pub const SEARCHING: &str = "100";
 
 /// The total of a list, counted when it is selected.
 pub struct Total(Counting);
@@ -287,6 +303,7 @@ where
     }
 
     /// How many items the whole list has; null above 10 000.
+    #[graphql(directive = cost::apply(SEARCHING.to_owned()))]
     async fn total_count(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
         let counted = (self.total.0)(ctx).await?.filter(|count| *count <= COUNTED);
         Ok(counted.and_then(|count| i32::try_from(count).ok()))

@@ -144,7 +144,7 @@ impl<'a> ContextExt<'a> for Context<'a> {
         let asked = (list.clone(), page);
         let slice = self.load::<PageOf<L>>(asked).await?.unwrap_or_default();
         let key = list.clone();
-        let total = Total::new(move |ctx| ctx.load::<TotalOf<L>>(list.clone()).boxed());
+        let total = Total::new(move |ctx| ctx.load::<TotalOf<L>>(list.to_count()).boxed());
         Ok(Some(slice.connection(total, |item| {
             edge(connection::encode(cursors, &key.key(&item)), item)
         })))

@@ -8,6 +8,7 @@ use async_graphql::TypeDirective;
 use crate::{
     access::Actor,
     app::App,
+    budget,
     connection::{CursorKey, Cursors, Direction, Page, Slice},
     db::Conn,
     error::Result,
@@ -24,6 +25,9 @@ pub trait List: Clone + Eq + Hash + Send + Sync + 'static {
     /// The key that orders items and is encoded in cursors.
     type Key: CursorKey + Eq + Hash + Ord + Send + Sync + 'static;
 
+    /// The bytes of an item's text, if its text is read with it.
+    const TEXT: Option<fn(&Self::Item) -> usize> = None;
+
     /// The mark in the cursors of this list.
     fn cursors(&self) -> Cursors;
 
@@ -32,6 +36,12 @@ pub trait List: Clone + Eq + Hash + Send + Sync + 'static {
 
     /// The key of an item.
     fn key(&self, item: &Self::Item) -> Self::Key;
+
+    /// The list that has the same items and is counted in its place, so that equal lists are counted once.
+    #[must_use]
+    fn to_count(&self) -> Self {
+        self.clone()
+    }
 
     /// Reads up to [`Page::fetch`] items of each list, in any order.
     ///
@@ -77,13 +87,39 @@ impl<L: List> Batch for PageOf<L> {
         actor: Actor,
         asked: Vec<Asked<L>>,
     ) -> Result<HashMap<Asked<L>, Slice<L::Item>>> {
+        let limit = app.config.limits.answer;
         app.db
             .read(move |conn| {
-                let slices = L::pages(conn, &actor, &asked)?;
-                Ok(asked.into_iter().zip(slices).collect())
+                let (mut found, mut bytes, mut rest) = (HashMap::new(), 0, &asked[..]);
+                while !rest.is_empty() {
+                    let (part, others) = rest.split_at(at_once(rest));
+                    rest = others;
+                    let slices = L::pages(conn, &actor, part)?;
+                    let items = slices.iter().flat_map(|slice| &slice.items);
+                    bytes += L::TEXT.map_or(0, |text| items.map(text).sum::<usize>());
+                    if bytes > limit {
+                        return Err(budget::over(limit));
+                    }
+                    found.extend(part.iter().cloned().zip(slices));
+                }
+                Ok(found)
             })
             .await
     }
+}
+
+/// How many of these pages are read together. Where items have text those of a thousand items are, at least one page, so
+/// that no more than this is read beyond the limit of a response.
+fn at_once<L: List>(asked: &[Asked<L>]) -> usize {
+    if L::TEXT.is_none() {
+        return asked.len();
+    }
+    let mut items = 0;
+    let fits = |(_, page): &&Asked<L>| {
+        items += page.limit;
+        items <= 1_000
+    };
+    asked.iter().take_while(fits).count().max(1)
 }
 
 /// Totals of lists of one kind.
@@ -97,7 +133,7 @@ impl<L: List> Batch for TotalOf<L> {
         app.db
             .read(move |conn| {
                 let totals = L::count(conn, &actor, &lists)?;
-                Ok(lists.into_iter().zip(totals).collect())
+                Ok(lists.iter().cloned().zip(totals).collect())
             })
             .await
     }

@@ -13,7 +13,7 @@ use crate::{
     access::{Access, auth},
     accounts::User,
     clock::Timestamp,
-    connection::{Connection, PageArgs},
+    connection::{Connection, PageArgs, SEARCHING, cost},
     context::{ContextExt, Listed},
     direct::Direct,
     error::{Error, Result},
@@ -107,7 +107,8 @@ impl Board {
         &self,
         ctx: &Context<'_>,
         #[graphql(
-            desc = "Returns posts that contain all of these words. In Korean, Chinese and Japanese, parts of words match too. At most 128 characters; blank returns all posts. Without orderBy, the 500 best matches come, those in the title first."
+            desc = "Returns posts that contain all of these words. In Korean, Chinese and Japanese, parts of words match too. At most 128 characters; blank returns all posts. Without orderBy, the 500 best matches come, those in the title first.",
+            directive = cost::apply(SEARCHING.to_owned())
         )]
         search: Option<String>,
         #[graphql(desc = "The order; newest first by default.")] order_by: Option<PostOrder>,
@@ -179,9 +180,11 @@ impl BoardQuery {
     async fn boards(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Returns items whose name begins with this, in any case.")] search: Option<
-            String,
-        >,
+        #[graphql(
+            desc = "Returns items whose name begins with this, in any case.",
+            directive = cost::apply(SEARCHING.to_owned())
+        )]
+        search: Option<String>,
         #[graphql(desc = "Returns the first n items, 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "Returns items after this cursor.")] after: Option<String>,
         #[graphql(desc = "Returns the last n items, 1 to 100.")] last: Option<i32>,

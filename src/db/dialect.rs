@@ -31,12 +31,13 @@ pub(super) fn is_away(message: &str) -> bool {
     SIGNS.iter().any(|sign| message.contains(sign))
 }
 
-/// Whether a driver's message says that the engine has stopped a statement at its time limit: MariaDB's 1969 and MySQL's
-/// 3024.
+/// Whether a driver's message says that the engine has stopped a statement at its time limit: MariaDB's 1969, MySQL's
+/// 3024 and SQLITE_INTERRUPT.
 #[must_use]
 pub(super) fn is_stopped(message: &str) -> bool {
     message.contains("max_statement_time exceeded")
         || message.contains("maximum statement execution time exceeded")
+        || message == "interrupted"
 }
 
 /// Tables whose rows are locked.

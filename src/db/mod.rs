@@ -55,6 +55,19 @@ pub enum Conn {
     Mysql(MysqlConnection),
 }
 
+impl Conn {
+    /// Runs `read`, which reads little as a rule. On SQLite it is stopped when it reads much, and `None` is returned.
+    pub fn if_short<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        match self {
+            Self::Sqlite(_) => {
+                let (done, is_stopped) = sqlite::within(sqlite::Allowance::short(), || read(self));
+                (!is_stopped).then_some(done)
+            }
+            Self::Mysql(_) => Some(read(self)),
+        }
+    }
+}
+
 /// Type-checks an expression for both engines and runs it for the one in use: `on!(conn, |c| users::table.load(c))`.
 /// Inside, `DB` is the engine's diesel backend, for `into_boxed::<DB>()`.
 #[macro_export]
@@ -152,16 +165,18 @@ impl Db {
     }
 
     /// Runs `work` on a read-only connection that sees everything committed so far. If the future is dropped before
-    /// `work` begins, `work` does not run.
+    /// `work` begins, `work` does not run; on SQLite, `work` is stopped when it is dropped later.
     ///
     /// SQLite reads run on the calling thread, since waking another thread costs more than most reads. So the runtime
-    /// has more threads than there are [`readers`].
+    /// has more threads than there are [`readers`]. A read that takes more than some milliseconds is stopped, and runs
+    /// again elsewhere; so `work` must do nothing but run statements.
     ///
     /// # Errors
-    /// What `work` fails with; `UNAVAILABLE` when the database cannot be reached.
+    /// What `work` fails with; `TIMEOUT` when it takes longer than LIMIT_REQUEST_TIME; `UNAVAILABLE` when the database
+    /// cannot be reached.
     pub async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Conn) -> Result<T> + Send + 'static,
+        work: impl Fn(&mut Conn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         match &self.0.engine {
             Engine::Sqlite(sqlite) => sqlite.read(work).await,
@@ -230,6 +245,16 @@ impl Db {
         Ok(())
     }
 
+    /// The number of reads since the start that took long and so ran on a thread of their own. Zero on MySQL, where all
+    /// do.
+    #[must_use]
+    pub fn slow_reads(&self) -> u64 {
+        match &self.0.engine {
+            Engine::Sqlite(sqlite) => sqlite.slow_reads(),
+            Engine::Mysql(_) => 0,
+        }
+    }
+
     /// The number of statements since the start.
     #[must_use]
     pub fn statements(&self) -> u64 {
@@ -249,7 +274,6 @@ impl From<DieselError> for Error {
             DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _) => true,
             DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) => {
                 if dialect::is_stopped(info.message()) {
-                    tracing::warn!(%error, "the database has stopped a statement that took too long");
                     return Self::Timeout;
                 }
                 dialect::is_away(info.message())

@@ -191,6 +191,9 @@ impl Mysql {
             }
             let mut conn = Conn::Mysql(conn);
             let done = within(patience, || work(&mut conn));
+            if matches!(done, Err(Error::Timeout)) {
+                tracing::warn!("the database has stopped a statement that took too long");
+            }
             if let (Err(Error::Unavailable { .. }), Conn::Mysql(conn)) = (&done, conn) {
                 // It must not return to the pool.
                 broken.note();

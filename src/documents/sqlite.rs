@@ -1,7 +1,7 @@
 //! Documents in an SQLite file of their own: a table per collection with JSON in it, and indexes over JSON paths. Reads
 //! block threads that nothing else needs: neither the runtime's nor the relational database's.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use diesel::{
     QueryableByName, RunQueryDsl,
@@ -21,7 +21,7 @@ use crate::{
     config::{Config, Fault, Synchronous},
     db::{
         Conn,
-        sqlite::{Files, Writer, connect, create_private, run_guarded},
+        sqlite::{Allowance, Caller, Files, Writer, connect, create_private, run_guarded, within},
     },
     error::{Error, Result},
 };
@@ -33,6 +33,8 @@ pub(super) struct Sqlite {
     files: Files,
     writer: Writer,
     readers: Arc<Readers>,
+    /// How long a read may take.
+    limit: Duration,
 }
 
 struct Readers {
@@ -77,6 +79,7 @@ impl Sqlite {
                 idle: Mutex::new(idle.map_err(|e| fault(&e))?),
                 free: Arc::new(Semaphore::new(READERS)),
             }),
+            limit: config.limits.request_time,
         })
     }
 
@@ -86,13 +89,16 @@ impl Sqlite {
     ) -> Result<T> {
         let free = Arc::clone(&self.readers.free).acquire_owned().await;
         let permit = free.map_err(Error::internal)?;
-        let readers = Arc::clone(&self.readers);
+        let (readers, caller) = (Arc::clone(&self.readers), Caller::default());
+        let allowance = Allowance::long(self.limit, &caller);
         let reading = tokio::task::spawn_blocking(move || {
             let mut conn = readers.idle.lock().pop().ok_or(UNAVAILABLE)?;
-            let outcome = run_guarded(|| work(&mut conn));
+            let (outcome, is_stopped) = within(allowance, || run_guarded(|| work(&mut conn)));
             readers.idle.lock().push(conn);
-            // The read goes on when its caller is gone, and holds its place until it ends.
             drop(permit);
+            if is_stopped {
+                tracing::warn!("a read that took too long was stopped");
+            }
             outcome
         });
         reading.await.map_err(Error::internal)?

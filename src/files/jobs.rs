@@ -30,7 +30,7 @@ impl Work for MakeThumbnails {
         let found = run
             .app
             .db
-            .read(move |conn| store::find(conn, vec![id]))
+            .read(move |conn| store::find(conn, &[id]))
             .await?;
         let Some(file) = found.into_iter().next() else {
             return Ok(run.done());
@@ -120,8 +120,8 @@ async fn sweep(app: &App, batch: Vec<Stored>) -> Result<()> {
             paths.entry(id).or_default().push(stored.path);
         }
     }
-    let ids = paths.keys().copied().collect();
-    for id in app.db.read(move |conn| store::known(conn, ids)).await? {
+    let ids: Vec<_> = paths.keys().copied().collect();
+    for id in app.db.read(move |conn| store::known(conn, &ids)).await? {
         paths.remove(&id);
     }
     for (id, paths) in paths {

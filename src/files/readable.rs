@@ -25,7 +25,7 @@ impl Batch for ReadableFile {
         actor: Actor,
         ids: Vec<FileId>,
     ) -> Result<HashMap<FileId, Attachment>> {
-        let found = app.db.read(move |conn| store::find(conn, ids)).await?;
+        let found = app.db.read(move |conn| store::find(conn, &ids)).await?;
         let posts: Vec<_> = found.iter().filter_map(|file| file.post_id).collect();
         let comments: Vec<_> = found.iter().filter_map(|file| file.comment_id).collect();
         let posts = match posts.is_empty() {
@@ -59,7 +59,7 @@ pub async fn readable(app: &App, actor: Actor, id: FileId) -> Result<Attachment>
 /// # Errors
 /// `NOT_FOUND`.
 pub async fn attached(app: &App, id: FileId) -> Result<Attachment> {
-    let found = app.db.read(move |conn| store::find(conn, vec![id])).await?;
+    let found = app.db.read(move |conn| store::find(conn, &[id])).await?;
     let is_attached = |file: &Attachment| file.post_id.is_some() || file.comment_id.is_some();
     let found = found.into_iter().find(is_attached);
     found.ok_or(Error::NotFound)

@@ -36,7 +36,7 @@ impl Batch for JobById {
         app.db
             .read(move |conn| {
                 let found: Vec<Job> = on!(conn, |c| jobs::table
-                    .filter(lists::among(jobs::id, ids))
+                    .filter(lists::among(jobs::id, ids.iter().copied()))
                     .select(Job::as_select())
                     .load(c))?;
                 Ok(found.into_iter().map(|job| (job.id, job)).collect())

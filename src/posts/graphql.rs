@@ -20,7 +20,7 @@ use crate::{
     boards::{Board, store::BoardOfReadable},
     clock::Timestamp,
     comments::{Comment, store::CommentList},
-    connection::{Connection, PageArgs},
+    connection::{Connection, PageArgs, SEARCHING, cost},
     context::{ContextExt, Listed, owned_by},
     direct::Direct,
     error::{Error, Result},
@@ -164,7 +164,8 @@ impl PostQuery {
         #[graphql(desc = "Returns posts on this board.")] board_id: Option<ID>,
         #[graphql(desc = "Returns posts by this user.")] author_id: Option<ID>,
         #[graphql(
-            desc = "Returns posts that contain all of these words. In Korean, Chinese and Japanese, parts of words match too. At most 128 characters; blank returns all posts. Without orderBy, the 500 best matches come, those in the title first."
+            desc = "Returns posts that contain all of these words. In Korean, Chinese and Japanese, parts of words match too. At most 128 characters; blank returns all posts. Without orderBy, the 500 best matches come, those in the title first.",
+            directive = cost::apply(SEARCHING.to_owned())
         )]
         search: Option<String>,
         #[graphql(desc = "The order; newest first by default.")] order_by: Option<PostOrder>,

@@ -49,7 +49,7 @@ async fn ids(app: &App, table: &str) -> BTreeSet<String> {
     let query = format!("SELECT lower(hex({column})) AS id FROM {table}");
     let rows: Vec<Id> = app
         .db
-        .read(|conn| Ok(on!(conn, |c| diesel::sql_query(query).load(c))?))
+        .read(move |conn| Ok(on!(conn, |c| diesel::sql_query(&query).load(c))?))
         .await
         .unwrap();
     rows.into_iter().map(|row| row.id).collect()

@@ -13,6 +13,7 @@ mod accounts;
 mod ai;
 mod architecture;
 mod boards;
+mod bounds;
 mod chat;
 mod commands;
 mod comments;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     access::{Access, Role, auth},
-    connection::{Connection, PageArgs},
+    connection::{Connection, PageArgs, SEARCHING, cost},
     context::{ContextExt, Listed},
     error::Result,
     input::{self, Violations},
@@ -69,9 +69,11 @@ impl UserQuery {
     async fn users(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Returns items whose name begins with this, in any case.")] search: Option<
-            String,
-        >,
+        #[graphql(
+            desc = "Returns items whose name begins with this, in any case.",
+            directive = cost::apply(SEARCHING.to_owned())
+        )]
+        search: Option<String>,
         #[graphql(desc = "Returns users with this role. For admins.")] role: Option<Role>,
         #[graphql(desc = "Returns users who are banned, or who are not. For admins.")]
         is_banned: Option<bool>,

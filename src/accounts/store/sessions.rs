@@ -39,7 +39,7 @@ impl Batch for SessionsOfUser {
                     sign_in_sessions::table
                         .filter(
                             sign_in_sessions::user_id
-                                .eq_any(ids)
+                                .eq_any(&ids)
                                 .and(sign_in_sessions::expires_at.gt(now)),
                         )
                         .order((

@@ -44,7 +44,7 @@ impl Batch for UserById {
         app.db
             .read(move |conn| {
                 let found: Vec<User> = on!(conn, |c| users::table
-                    .filter(lists::among(users::id, ids))
+                    .filter(lists::among(users::id, ids.iter().copied()))
                     .select(User::as_select())
                     .load(c))?;
                 Ok(found.into_iter().map(|user| (user.id, user)).collect())
@@ -74,7 +74,7 @@ pub async fn find_by_name(app: &App, name: &str) -> Result<User> {
     app.db
         .read(move |conn| {
             Ok(on!(conn, |c| users::table
-                .filter(users::name_key.eq(key))
+                .filter(users::name_key.eq(&key))
                 .select(User::as_select())
                 .first(c))?)
         })

@@ -58,7 +58,7 @@ impl Batch for ReadableLog {
         app.db
             .read(move |conn| {
                 let found: Vec<AiLog> = on!(conn, |c| with_jobs()
-                    .filter(lists::among(ai_logs::id, ids))
+                    .filter(lists::among(ai_logs::id, ids.iter().copied()))
                     .filter(may_see(&actor))
                     .select(AiLog::as_select())
                     .load(c))?;

@@ -63,7 +63,7 @@ impl Batch for ReadableModel {
         app.db
             .read(move |conn| {
                 let found: Vec<AiModel> = on!(conn, |c| with_jobs()
-                    .filter(lists::among(ai_models::id, ids))
+                    .filter(lists::among(ai_models::id, ids.iter().copied()))
                     .filter(may_see(&actor))
                     .select(AiModel::as_select())
                     .load(c))?;

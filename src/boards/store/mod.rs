@@ -66,7 +66,7 @@ impl Batch for ReadableBoard {
         app.db
             .read(move |conn| {
                 let found: Vec<Board> = on!(conn, |c| boards::table
-                    .filter(lists::among(boards::id, ids))
+                    .filter(lists::among(boards::id, ids.iter().copied()))
                     .filter(may_enter(&actor))
                     .select(Board::as_select())
                     .load(c))?;
@@ -88,13 +88,24 @@ impl Batch for BoardOfReadable {
         app.db
             .read(move |conn| {
                 let found: Vec<Board> = on!(conn, |c| boards::table
-                    .filter(lists::among(boards::id, ids))
+                    .filter(lists::among(boards::id, ids.iter().copied()))
                     .select(Board::as_select())
                     .load(c))?;
                 Ok(found.into_iter().map(|board| (board.id, board)).collect())
             })
             .await
     }
+}
+
+/// The boards that `actor` may enter.
+///
+/// # Errors
+/// Those of the database.
+pub fn enterable(conn: &mut Conn, actor: &Actor) -> Result<Vec<BoardId>> {
+    Ok(on!(conn, |c| boards::table
+        .filter(may_enter(actor))
+        .select(boards::id)
+        .load(c))?)
 }
 
 /// Loads a board that `actor` may enter.

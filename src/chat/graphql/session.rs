@@ -23,7 +23,7 @@ use crate::{
         },
     },
     clock::Timestamp,
-    connection::{self, Connection, Cursors, PageArgs, Total},
+    connection::{self, Connection, Cursors, PageArgs, SEARCHING, Total, cost},
     context::{ContextExt, Listed, owned_by},
     direct::Direct,
     error::{Error, Result},
@@ -302,9 +302,11 @@ impl SessionQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "Which sessions.", default_with = "SessionFilter::Joined")]
         filter: SessionFilter,
-        #[graphql(desc = "Returns items whose name begins with this, in any case.")] search: Option<
-            String,
-        >,
+        #[graphql(
+            desc = "Returns items whose name begins with this, in any case.",
+            directive = cost::apply(SEARCHING.to_owned())
+        )]
+        search: Option<String>,
         #[graphql(desc = "Returns the first n items, 1 to 100.")] first: Option<i32>,
         #[graphql(desc = "Returns items after this cursor.")] after: Option<String>,
         #[graphql(desc = "Returns the last n items, 1 to 100.")] last: Option<i32>,

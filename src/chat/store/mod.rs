@@ -123,7 +123,7 @@ impl Batch for ReadableSession {
         app.db
             .read(move |conn| {
                 let found: Vec<ChatSession> = on!(conn, |c| chat_sessions::table
-                    .filter(lists::among(chat_sessions::id, ids))
+                    .filter(lists::among(chat_sessions::id, ids.iter().copied()))
                     .filter(may_see(&actor))
                     .select(ChatSession::as_select())
                     .load(c))?;
@@ -149,7 +149,7 @@ impl Batch for SessionOfReadable {
         app.db
             .read(move |conn| {
                 let found: Vec<ChatSession> = on!(conn, |c| chat_sessions::table
-                    .filter(lists::among(chat_sessions::id, ids))
+                    .filter(lists::among(chat_sessions::id, ids.iter().copied()))
                     .select(ChatSession::as_select())
                     .load(c))?;
                 Ok(found.into_iter().map(|one| (one.id, one)).collect())
@@ -186,7 +186,11 @@ impl Batch for ParticipationOfActor {
         app.db
             .read(move |conn| {
                 let found: Vec<(ChatSessionId, Participation)> = on!(conn, |c| table
-                    .filter(user_id.eq(user).and(lists::among(session_id, ids)))
+                    .filter(
+                        user_id
+                            .eq(user)
+                            .and(lists::among(session_id, ids.iter().copied()))
+                    )
                     .select((session_id, Participation::as_select()))
                     .load(c))?;
                 Ok(found.into_iter().collect())
@@ -214,7 +218,11 @@ impl Batch for InvitationOfActor {
         app.db
             .read(move |conn| {
                 let found: Vec<ChatSessionId> = on!(conn, |c| table
-                    .filter(user_id.eq(user).and(lists::among(session_id, ids)))
+                    .filter(
+                        user_id
+                            .eq(user)
+                            .and(lists::among(session_id, ids.iter().copied()))
+                    )
                     .select(session_id)
                     .load(c))?;
                 Ok(found.into_iter().map(|session| (session, ())).collect())

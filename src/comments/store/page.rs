@@ -50,6 +50,7 @@ macro_rules! comments_of {
 impl List for CommentList {
     type Item = Comment;
     type Key = CommentId;
+    const TEXT: Option<fn(&Comment) -> usize> = Some(|comment| comment.content.as_str().len());
 
     fn cursors(&self) -> Cursors {
         match self {

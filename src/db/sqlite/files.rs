@@ -8,7 +8,7 @@ use std::{
 
 use diesel::{Connection, connection::SimpleConnection, sqlite::SqliteConnection};
 
-use super::super::UNAVAILABLE;
+use super::{super::UNAVAILABLE, allowance};
 use crate::error::Result;
 
 /// The files of an open database. If one is deleted or replaced while the server runs, SQLite still accepts writes,
@@ -83,12 +83,13 @@ pub(crate) fn create_private(path: &Path) -> std::io::Result<()> {
     options.open(path).map(drop)
 }
 
-/// Opens a connection that waits for others that write.
+/// Opens a connection that waits for others that write, and whose reads can be limited.
 pub(crate) fn connect(
     path: &Path,
     pragmas: &str,
 ) -> Result<SqliteConnection, Box<dyn std::error::Error>> {
     let path = path.to_str().ok_or("the path is not UTF-8")?;
+    allowance::install();
     let mut conn = SqliteConnection::establish(path)?;
     conn.batch_execute("PRAGMA busy_timeout = 5000;")?;
     let began = Instant::now();

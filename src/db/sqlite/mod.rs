@@ -1,15 +1,25 @@
 //! SQLite in this process: one thread that writes and commits in groups, several connections that read.
 
+mod allowance;
 mod files;
 mod writer;
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use diesel::{connection::SimpleConnection, sqlite::SqliteConnection};
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 pub(crate) use self::{
+    allowance::{Allowance, Caller, within},
     files::{Files, connect, create_private},
     writer::{Writer, run_guarded},
 };
@@ -30,15 +40,57 @@ pub fn readers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from) + 1
 }
 
+/// The number of connections for reads that take long: half of the cores, so that other requests get the other half.
+fn slow_readers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+}
+
 pub(super) struct Sqlite {
     files: Files,
     writer: Writer,
-    readers: Readers,
+    /// For reads on the threads of the runtime.
+    quick: Readers,
+    /// For reads that turned out to take long, on threads of their own.
+    slow: Arc<Readers>,
+    /// How long they may take.
+    limit: Duration,
+    /// How many there were.
+    slow_reads: AtomicU64,
 }
 
 struct Readers {
     idle: Mutex<Vec<Conn>>,
-    free: Semaphore,
+    free: Arc<Semaphore>,
+}
+
+impl Readers {
+    fn open(
+        count: usize,
+        connect: impl Fn() -> Result<SqliteConnection, Fault>,
+    ) -> Result<Self, Fault> {
+        let idle: Result<Vec<_>, _> = (0..count).map(|_| connect().map(Conn::Sqlite)).collect();
+        Ok(Self {
+            idle: Mutex::new(idle?),
+            free: Arc::new(Semaphore::new(count)),
+        })
+    }
+
+    /// Runs `work` on an idle connection, of which the caller's permit says that there is one. Returns whether the
+    /// allowance was used up.
+    fn run<T>(
+        &self,
+        allowance: Allowance,
+        work: impl FnOnce(&mut Conn) -> Result<T>,
+    ) -> (Result<T>, bool) {
+        // Nothing below unwinds, so the connection is always returned.
+        let idle = self.idle.lock().pop();
+        let Some(mut conn) = idle else {
+            return (Err(UNAVAILABLE), false);
+        };
+        let done = within(allowance, || run_guarded(|| work(&mut conn)));
+        self.idle.lock().push(conn);
+        done
+    }
 }
 
 impl Sqlite {
@@ -46,22 +98,14 @@ impl Sqlite {
         let path = path_of(config)?;
         let (mut writer, _) = migrated(config, Action::Up)?;
         statements.watch(&mut writer);
-        let connect = |pragmas: &str| {
-            connect(&path, pragmas)
-                .map_err(|e| fault(format!("cannot open {}: {e}", path.display())))
-        };
-
-        let count = readers();
-        let mut idle = Vec::with_capacity(count);
-        for _ in 0..count {
-            let mut reader = connect("PRAGMA query_only = ON;")?;
+        let connect = || {
+            let mut reader = connect(&path, "PRAGMA query_only = ON;")
+                .map_err(|e| fault(format!("cannot open {}: {e}", path.display())))?;
             statements.watch(&mut reader);
-            idle.push(Conn::Sqlite(reader));
-        }
-        let readers = Readers {
-            idle: Mutex::new(idle),
-            free: Semaphore::new(count),
+            Ok(reader)
         };
+        let quick = Readers::open(readers(), connect)?;
+        let slow = Readers::open(slow_readers(), connect)?;
 
         // After the readers, which create the log.
         let files = Files::of(&path)
@@ -71,7 +115,10 @@ impl Sqlite {
         Ok(Self {
             files,
             writer,
-            readers,
+            quick,
+            slow: Arc::new(slow),
+            limit: config.limits.request_time,
+            slow_reads: AtomicU64::default(),
         })
     }
 
@@ -81,22 +128,47 @@ impl Sqlite {
         self.files.check()
     }
 
+    pub(super) fn slow_reads(&self) -> u64 {
+        self.slow_reads.load(Ordering::Relaxed)
+    }
+
     pub(super) fn version(&self) -> Version {
         Version(self.writer.commits())
     }
 
+    /// Runs `work` on this thread. If that takes long, `work` is stopped, and runs again on a thread of its own.
     pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut Conn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let permit = self.quick.free.acquire().await.map_err(Error::internal)?;
+        let (outcome, is_stopped) = self.quick.run(Allowance::quick(), &work);
+        drop(permit);
+        if is_stopped {
+            self.read_slowly(work).boxed().await
+        } else {
+            outcome
+        }
+    }
+
+    async fn read_slowly<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Conn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let free = self.readers.free.acquire();
-        let _permit = free.await.map_err(Error::internal)?;
-        // Nothing below waits or unwinds, so the connection is always returned.
-        let idle = self.readers.idle.lock().pop();
-        let mut conn = idle.ok_or(UNAVAILABLE)?;
-        let outcome = run_guarded(|| work(&mut conn));
-        self.readers.idle.lock().push(conn);
-        outcome
+        self.slow_reads.fetch_add(1, Ordering::Relaxed);
+        let free = Arc::clone(&self.slow.free).acquire_owned().await;
+        let permit = free.map_err(Error::internal)?;
+        let (slow, caller) = (Arc::clone(&self.slow), Caller::default());
+        let allowance = Allowance::long(self.limit, &caller);
+        let reading = tokio::task::spawn_blocking(move || {
+            let (outcome, is_stopped) = slow.run(allowance, work);
+            drop(permit);
+            if is_stopped {
+                tracing::warn!("a read that took too long was stopped");
+            }
+            outcome
+        });
+        reading.await.map_err(Error::internal)?
     }
 
     pub(super) async fn write<T: Send + 'static>(

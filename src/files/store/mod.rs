@@ -37,7 +37,10 @@ impl Batch for FilesOfPost {
         app.db
             .read(move |conn| {
                 let found: Vec<Attachment> = on!(conn, |c| files::table
-                    .filter(lists::among(files::post_id.assume_not_null(), ids))
+                    .filter(lists::among(
+                        files::post_id.assume_not_null(),
+                        ids.iter().copied()
+                    ))
                     .order(files::id.asc())
                     .select(Attachment::as_select())
                     .load(c))?;
@@ -62,7 +65,10 @@ impl Batch for FilesOfComment {
         app.db
             .read(move |conn| {
                 let found: Vec<Attachment> = on!(conn, |c| files::table
-                    .filter(lists::among(files::comment_id.assume_not_null(), ids))
+                    .filter(lists::among(
+                        files::comment_id.assume_not_null(),
+                        ids.iter().copied()
+                    ))
                     .order(files::id.asc())
                     .select(Attachment::as_select())
                     .load(c))?;
@@ -99,9 +105,9 @@ fn size_of(conn: &mut Conn, owner: UserId, ids: &[FileId]) -> Result<u64> {
 }
 
 /// Files by id, whoever may read them.
-pub(super) fn find(conn: &mut Conn, ids: Vec<FileId>) -> Result<Vec<Attachment>> {
+pub(super) fn find(conn: &mut Conn, ids: &[FileId]) -> Result<Vec<Attachment>> {
     Ok(on!(conn, |c| files::table
-        .filter(lists::among(files::id, ids))
+        .filter(lists::among(files::id, ids.iter().copied()))
         .select(Attachment::as_select())
         .load(c))?)
 }
@@ -289,9 +295,9 @@ pub(super) fn delete(conn: &mut Conn, ids: &[FileId]) -> Result<()> {
 }
 
 /// Which of these files have rows.
-pub(super) fn known(conn: &mut Conn, ids: Vec<FileId>) -> Result<Vec<FileId>> {
+pub(super) fn known(conn: &mut Conn, ids: &[FileId]) -> Result<Vec<FileId>> {
     Ok(on!(conn, |c| files::table
-        .filter(lists::among(files::id, ids))
+        .filter(lists::among(files::id, ids.iter().copied()))
         .select(files::id)
         .load(c))?)
 }

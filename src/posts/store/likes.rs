@@ -37,7 +37,7 @@ impl Batch for LikedByActor {
                     .filter(
                         likes::user_id
                             .eq(user)
-                            .and(lists::among(likes::post_id, ids))
+                            .and(lists::among(likes::post_id, ids.iter().copied()))
                     )
                     .select(likes::post_id)
                     .load(c))?;

@@ -75,7 +75,7 @@ impl Batch for ReadablePost {
             .read(move |conn| {
                 let found: Vec<Post> = on!(conn, |c| posts::table
                     .inner_join(boards::table)
-                    .filter(lists::among(posts::id, ids))
+                    .filter(lists::among(posts::id, ids.iter().copied()))
                     .filter(may_read(&actor))
                     .select(Post::as_select())
                     .load(c))?;
@@ -96,7 +96,7 @@ impl Batch for PostOfReadable {
         app.db
             .read(move |conn| {
                 let found: Vec<Post> = on!(conn, |c| posts::table
-                    .filter(lists::among(posts::id, ids))
+                    .filter(lists::among(posts::id, ids.iter().copied()))
                     .select(Post::as_select())
                     .load(c))?;
                 Ok(found.into_iter().map(|post| (post.id, post)).collect())
@@ -158,7 +158,7 @@ impl Batch for LastPostOfBoard {
                         .select(posts::id)
                         .limit(1);
                     boards::table
-                        .filter(lists::among(boards::id, ids))
+                        .filter(lists::among(boards::id, ids.iter().copied()))
                         .select(of_board.single_value())
                         .load(c)
                 })?;

@@ -1,7 +1,11 @@
-//! How many objects an operation may ask for. The structure is computed once for each document; the sizes of pages and
-//! id lists come from the variables of each request.
+//! How much an operation may ask for: one for each object, and what `@cost` says for fields and arguments that read more
+//! than they return. The structure is computed once for each document; the sizes of pages and id lists come from the
+//! variables of each request.
 
-use async_graphql::{Variables, registry::MetaTypeName};
+use async_graphql::{
+    Variables,
+    registry::{MetaDirectiveInvocation, MetaTypeName},
+};
 use async_graphql_value::{ConstValue, Value};
 
 use super::collect::{Below, Collected};
@@ -10,15 +14,21 @@ use crate::{config::Limits, error::Error};
 /// The page of a connection that names neither `first` nor `last`.
 const DEFAULT_PAGE: u64 = 20;
 
-/// A field that returns objects. Other fields cost nothing and are left out.
+/// A field that returns objects or has a weight. Other fields cost nothing and are left out.
 pub(super) struct Cost {
     count: Count,
+    /// What the field costs itself, however much it returns.
+    weight: u64,
+    /// What its arguments cost when they have a value.
+    arguments: Vec<(Value, u64)>,
     /// One for each possible object type. The most expensive one counts.
     alternatives: Vec<Vec<Cost>>,
 }
 
 /// How many objects a field returns, or how often a page multiplies what is below it.
 enum Count {
+    /// A field without objects.
+    None,
     One,
     /// A list as long as one of its arguments.
     Ids(Value),
@@ -38,7 +48,9 @@ pub(super) fn of(fields: &[Collected<'_>], under_connection: bool) -> Vec<Cost> 
         .filter_map(|collected| {
             let definition = collected.definition?;
             let field = &collected.field.node;
-            if definition.name.starts_with("__") || matches!(collected.below, Below::Leaf) {
+            let weight = weight_of(&definition.directive_invocations);
+            let is_leaf = matches!(collected.below, Below::Leaf);
+            if definition.name.starts_with("__") || is_leaf && weight == 0 {
                 return None;
             }
             let argument = |name| field.get_argument(name).map(|value| value.node.clone());
@@ -47,7 +59,9 @@ pub(super) fn of(fields: &[Collected<'_>], under_connection: bool) -> Vec<Cost> 
                 && ["first", "last"]
                     .iter()
                     .any(|name| definition.args.contains_key(*name));
-            let count = if is_connection {
+            let count = if is_leaf {
+                Count::None
+            } else if is_connection {
                 Count::Page {
                     first: argument("first"),
                     last: argument("last"),
@@ -67,24 +81,44 @@ pub(super) fn of(fields: &[Collected<'_>], under_connection: bool) -> Vec<Cost> 
                     .map(|(_, fields)| of(fields, is_connection))
                     .collect(),
             };
+            let arguments = field.arguments.iter().filter_map(|(name, value)| {
+                let definition = definition.args.get(name.node.as_str())?;
+                let weight = weight_of(&definition.directive_invocations);
+                (weight > 0).then(|| (value.node.clone(), weight))
+            });
             Some(Cost {
                 count,
+                weight,
+                arguments: arguments.collect(),
                 alternatives,
             })
         })
         .collect()
 }
 
+/// The value of `@cost(weight: …)`, zero without one.
+fn weight_of(directives: &[MetaDirectiveInvocation]) -> u64 {
+    match argument_of(directives, "cost", "weight") {
+        Some(ConstValue::String(weight)) => weight.parse().unwrap_or_default(),
+        _ => 0,
+    }
+}
+
 /// The value of `@listSize(assumedSize: …)` in the field's definition, as in other cost directives.
 fn assumed_size(definition: &async_graphql::registry::MetaField) -> Option<u64> {
-    let directive = definition
-        .directive_invocations
-        .iter()
-        .find(|directive| directive.name == "listSize")?;
-    match directive.args.get("assumedSize")? {
+    match argument_of(&definition.directive_invocations, "listSize", "assumedSize")? {
         ConstValue::Number(size) => size.as_u64(),
         _ => None,
     }
+}
+
+fn argument_of<'a>(
+    directives: &'a [MetaDirectiveInvocation],
+    directive: &str,
+    argument: &str,
+) -> Option<&'a ConstValue> {
+    let found = directives.iter().find(|found| found.name == directive)?;
+    found.args.get(argument)
 }
 
 /// # Errors
@@ -121,27 +155,56 @@ impl Sum<'_> {
             .fold(0, |sum, cost| sum.saturating_add(self.field(cost)))
     }
 
+    /// The cost of `fields`, where each item of a page of `size` has its own objects. A page has one total.
+    fn repeated(&mut self, fields: &[Cost], size: u64) -> u64 {
+        fields.iter().fold(0, |sum, cost| {
+            let times = match cost.count {
+                Count::None => 1,
+                _ => size,
+            };
+            sum.saturating_add(self.field(cost).saturating_mul(times))
+        })
+    }
+
     fn field(&mut self, cost: &Cost) -> u64 {
+        let size = match &cost.count {
+            Count::Page { first, last } => [first, last]
+                .into_iter()
+                .filter_map(|size| self.size(size.as_ref()?))
+                .max()
+                .unwrap_or(DEFAULT_PAGE),
+            _ => 1,
+        };
         let below = cost
             .alternatives
             .iter()
-            .map(|fields| self.fields(fields))
+            .map(|fields| self.repeated(fields, size))
             .max()
             .unwrap_or_default();
         let each = below.saturating_add(1);
-        match &cost.count {
-            Count::One => each,
+        let returned = match &cost.count {
+            Count::None => 0,
+            Count::One | Count::Page { .. } => each,
             Count::Ids(ids) => each.saturating_mul(self.length(ids)),
             Count::List(bound) => each.saturating_mul(bound.unwrap_or(self.ids)),
-            Count::Page { first, last } => {
-                let size = [first, last]
-                    .into_iter()
-                    .filter_map(|size| self.size(size.as_ref()?))
-                    .max();
-                below
-                    .saturating_mul(size.unwrap_or(DEFAULT_PAGE))
-                    .saturating_add(1)
+        };
+        let arguments = cost.arguments.iter();
+        let arguments: u64 = arguments
+            .filter(|(value, _)| self.is_given(value))
+            .map(|(_, weight)| weight)
+            .sum();
+        returned
+            .saturating_add(cost.weight)
+            .saturating_add(arguments)
+    }
+
+    fn is_given(&self, value: &Value) -> bool {
+        match value {
+            Value::Null => false,
+            Value::Variable(name) => {
+                !matches!(self.variables.get(name), None | Some(ConstValue::Null))
             }
+            _ => true,
         }
     }
 

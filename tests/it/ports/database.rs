@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -156,8 +156,10 @@ async fn who_finds_no_free_connection_is_told_so_in_time_and_the_next_one_is_ser
         .map(|begun| {
             let db = app.app.db.clone();
             tokio::spawn(async move {
-                db.read(|_| {
-                    let _ = begun.blocking_recv();
+                let begun = Mutex::new(Some(begun));
+                db.read(move |_| {
+                    let begun = begun.lock().unwrap().take();
+                    let _ = begun.map(oneshot::Receiver::blocking_recv);
                     Ok(())
                 })
                 .await

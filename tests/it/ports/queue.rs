@@ -94,14 +94,19 @@ async fn enqueue(app: &App, payload: impl Payload + Sync + Clone) {
 }
 
 async fn jobs(app: &App) -> Vec<Job> {
-    let list = JobList::default();
     let page = Page {
         limit: 100,
         backwards: false,
         after: None,
         before: None,
     };
-    let read = move |conn: &mut Conn| JobList::read(conn, &Actor::Anonymous, &[(list, page)]);
+    let read = move |conn: &mut Conn| {
+        JobList::read(
+            conn,
+            &Actor::Anonymous,
+            &[(JobList::default(), page.clone())],
+        )
+    };
     let mut jobs = app.db.read(read).await.unwrap().remove(0);
     jobs.sort_by_key(|job| job.id);
     jobs

@@ -21,7 +21,7 @@ async fn number(app: &App, query: &str) -> i64 {
     let query = format!("SELECT CAST(({query}) AS SIGNED) AS number");
     app.db
         .read(move |conn| {
-            let found: Number = on!(conn, |c| diesel::sql_query(query).get_result(c))?;
+            let found: Number = on!(conn, |c| diesel::sql_query(&query).get_result(c))?;
             Ok(found.number)
         })
         .await

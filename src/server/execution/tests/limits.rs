@@ -191,6 +191,14 @@ async fn complexity_counts_objects_by_pages_ids_and_lists() {
         ("{ nodes(ids: [1, 2, 3]) { number } }", 3),
         ("{ nodes(ids: 1) { ... on Item { child { number } } } }", 2),
         ("{ __schema { types { name } } __typename }", 0),
+        ("{ item { counted } }", 31),
+        ("{ item { counted(word: null) } }", 31),
+        ("{ item { counted(word: \"a\") } }", 36),
+        ("{ page(first: 2) { nodes { counted(word: \"a\") } } }", 73),
+        (
+            "query($w: String = \"a\") { item { counted(word: $w) } }",
+            36,
+        ),
     ] {
         let exactly = Bench::new().limit(|limits| limits.complexity = cost);
         assert!(exceeded(&exactly, query).await.is_empty(), "{query}");

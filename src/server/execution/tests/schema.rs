@@ -16,6 +16,7 @@ use futures_util::{Stream, stream};
 use super::{super::Execution, Journal};
 use crate::{
     access::{Access, auth},
+    connection::cost,
     direct::{Direct, DirectList},
     error::{Error, Rule},
 };
@@ -104,6 +105,14 @@ impl Item {
     async fn explodes(&self) -> Option<i32> {
         assert!(self.number % 2 == 0, "an odd item");
         Some(self.number)
+    }
+
+    #[graphql(directive = cost::apply("30".to_owned()))]
+    async fn counted(
+        &self,
+        #[graphql(directive = cost::apply("5".to_owned()))] word: Option<String>,
+    ) -> i32 {
+        word.map_or(1, |_| 2)
     }
 
     async fn slow(&self) -> i32 {
