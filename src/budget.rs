@@ -1,4 +1,5 @@
-//! How much memory unread responses may hold: for each connection, each address and the whole server.
+//! How much memory unread responses, and requests that have not come completely, may hold: for each connection, each
+//! address and the whole server.
 //!
 //! A response reserves its bytes while it is built, so that the budget also bounds what is built at the same time. It
 //! holds them until they are handed to the operating system.
@@ -208,6 +209,47 @@ impl Held {
         }
         self.bytes += bytes;
         Ok(())
+    }
+}
+
+/// The bytes of a request that has not come completely. The first few are not counted, as for small responses.
+pub struct Arriving {
+    budget: Budget,
+    address: IpAddr,
+    bytes: usize,
+    held: Option<Held>,
+}
+
+impl Arriving {
+    /// A request from `address`, of which nothing has come.
+    #[must_use]
+    pub fn new(budget: &Budget, address: IpAddr) -> Self {
+        Self {
+            budget: budget.clone(),
+            address,
+            bytes: 0,
+            held: None,
+        }
+    }
+
+    /// Counts bytes that have come.
+    ///
+    /// # Errors
+    /// As [`Account::check`]; then nothing is held any more.
+    pub fn add(&mut self, bytes: usize) -> Result<()> {
+        self.bytes += bytes;
+        let taken = match &mut self.held {
+            Some(held) => held.take(bytes),
+            None if self.bytes > FEW => {
+                let account = self.budget.account(self.address);
+                self.held.insert(account.hold(0)).take(self.bytes)
+            }
+            None => Ok(()),
+        };
+        if taken.is_err() {
+            self.held = None;
+        }
+        taken
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Keys {
     pub anonymous_readers: Key,
     /// Signs the addresses of files.
     pub file_urls: Key,
+    /// Signs the sign-in session in a refresh token.
+    pub refresh_tokens: Key,
 }
 
 impl Keys {
@@ -28,6 +30,7 @@ impl Keys {
         Ok(Self {
             anonymous_readers: Key::derived(&secret, "views of anonymous readers"),
             file_urls: Key::derived(&secret, "addresses of files"),
+            refresh_tokens: Key::derived(&secret, "sessions of refresh tokens"),
             access_tokens: secret,
         })
     }
@@ -46,9 +49,19 @@ impl Key {
     pub fn hash(&self, parts: &[&[u8]]) -> [u8; 32] {
         keyed_hash(&self.0, parts)
     }
+
+    /// Whether `start` is the start of the hash of `parts`. It takes the same time wherever they differ.
+    #[must_use]
+    pub fn has_signed(&self, parts: &[&[u8]], start: &[u8]) -> bool {
+        keyed(&self.0, parts).verify_truncated_left(start).is_ok()
+    }
 }
 
 fn keyed_hash(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    keyed(key, parts).finalize().into_bytes().into()
+}
+
+fn keyed(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("a key of any length");
     for part in parts {
@@ -56,7 +69,7 @@ fn keyed_hash(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
         mac.update(&(part.len() as u64).to_be_bytes());
         mac.update(part);
     }
-    mac.finalize().into_bytes().into()
+    mac
 }
 
 /// The configured secret. Without one, on embedded stores: a secret in the volume folder, created on the first start.

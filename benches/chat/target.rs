@@ -76,6 +76,8 @@ fn madang(args: &Args, folder: &Path, port: u16, log: &Path) -> anyhow::Result<(
         .args(["--access-token-ttl", "2h", "--limit-init-time", "60s"])
         .arg("--limit-sockets")
         .arg(&many)
+        .arg("--limit-connections-address")
+        .arg(&many)
         .arg("--limit-anonymous-sockets")
         .arg(&many)
         .arg("--volume-dir")

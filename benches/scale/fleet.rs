@@ -108,6 +108,7 @@ impl Fleet {
                 .args(["--log", "info", "--access-token-ttl", "2h"])
                 .args(["--limit-init-time", "60s", "--limit-sockets", &many])
                 .args(["--limit-anonymous-sockets", &many])
+                .args(["--limit-connections-address", &many])
                 .args(["--bind", &format!("127.0.0.1:{port}")]);
             settings(&mut command);
             let log = folder.join(format!("server{number}.log"));

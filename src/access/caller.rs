@@ -21,6 +21,18 @@ pub const SIGN_IN_OPERATIONS: [&str; 6] = [
     "resetPassword",
 ];
 
+/// See [`Client::neighbourhood`].
+#[must_use]
+pub fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+    }
+}
+
 /// Where a request comes from.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -36,13 +48,7 @@ impl Client {
     /// which is what one IPv6 customer has.
     #[must_use]
     pub fn neighbourhood(&self) -> IpAddr {
-        match self.address {
-            IpAddr::V4(address) => address.into(),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-            }
-        }
+        neighbourhood(self.address)
     }
 
     /// [`Client::neighbourhood`] as text: attempts are counted by it.

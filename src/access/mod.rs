@@ -18,7 +18,7 @@ use diesel::{
 };
 use uuid::Uuid;
 
-pub use caller::{Act, Caller, Client, SIGN_IN_OPERATIONS};
+pub use caller::{Act, Caller, Client, SIGN_IN_OPERATIONS, neighbourhood};
 pub use directive::{Access, AccessSentences, auth, owner_checked};
 pub use rights::{RIGHTS_CHANGED, Rights, lock_account, lock_user, rights_changed_of};
 

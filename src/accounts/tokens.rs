@@ -1,5 +1,5 @@
 //! Tokens that clients authenticate with. Access tokens are JWTs that live for minutes; refresh and subscription tokens
-//! are random, and only their hashes are stored.
+//! cannot be guessed, and only their hashes are stored.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::User;
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
     config::{Config, SameSite},
     error::{Error, Result},
     ids::{SignInId, UserId},
+    keys::Keys,
 };
 
 /// The audience of access tokens.
@@ -164,6 +166,40 @@ pub fn random() -> Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|e| Error::internal(e.to_string()))?;
     Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// Bytes of a session's id, of what nobody can guess, and of the signature over both.
+const REFRESH_PARTS: (usize, usize, usize) = (16, 32, 16);
+
+/// A refresh token of `session`. It names the session, so that a used one that comes back is known without being kept.
+///
+/// # Errors
+/// `INTERNAL` when the system has no random numbers.
+pub fn refresh_token(keys: &Keys, session: SignInId) -> Result<String> {
+    let mut random = [0; REFRESH_PARTS.1];
+    getrandom::fill(&mut random).map_err(|e| Error::internal(e.to_string()))?;
+    let session = session.uuid();
+    let signature = keys.refresh_tokens.hash(&[session.as_bytes(), &random]);
+    let parts = [
+        session.as_bytes(),
+        &random[..],
+        &signature[..REFRESH_PARTS.2],
+    ];
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(parts.concat()))
+}
+
+/// The session of a refresh token that this secret has signed, even if the token was used or the session has ended.
+#[must_use]
+pub fn signed_session(keys: &Keys, refresh_token: &str) -> Option<SignInId> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(refresh_token).ok()?;
+    let (session, rest) = bytes.split_at_checked(REFRESH_PARTS.0)?;
+    let (random, signature) = rest.split_at_checked(REFRESH_PARTS.1)?;
+    let is_ours = signature.len() == REFRESH_PARTS.2
+        && keys
+            .refresh_tokens
+            .has_signed(&[session, random], signature);
+    let session = Uuid::from_slice(session).ok()?;
+    is_ours.then(|| SignInId::from_uuid(session))
 }
 
 /// The stored form of a random token. The token has too many bits to be guessed, so a fast hash is enough.

@@ -45,6 +45,22 @@ pub struct Limits {
     /// How long a client may take to send the headers of a request, and a connection may be idle.
     #[arg(long = "limit-header-time", env = "LIMIT_HEADER_TIME", default_value = "10s", value_name = "TIME", value_parser = positive_time)]
     pub header_time: Duration,
+    /// Open connections, WebSockets included, on each server. The limit of open files may leave room for fewer.
+    #[arg(
+        long = "limit-connections",
+        env = "LIMIT_CONNECTIONS",
+        default_value_t = 20_000,
+        value_name = "N"
+    )]
+    pub connections: usize,
+    /// Open connections of one address, on each server; behind a trusted proxy, requests at once of one client.
+    #[arg(
+        long = "limit-connections-address",
+        env = "LIMIT_CONNECTIONS_ADDRESS",
+        default_value_t = 1_000,
+        value_name = "N"
+    )]
+    pub connections_address: usize,
     /// Levels of a document; introspection is counted apart.
     #[arg(
         long = "limit-depth",

@@ -123,9 +123,9 @@ impl Server {
 
     /// Serves until [`Server::stop`]. Then it accepts nothing new and gives running requests some time to finish.
     pub async fn run(self, listener: TcpListener) {
-        let limits = &self.app.config.limits;
+        let config = &self.app.config;
         let is_done =
-            net::listening::serve(listener, self.router, limits, &self.shutdown, FAREWELL);
+            net::listening::serve(listener, self.router, config, &self.shutdown, FAREWELL);
         if !is_done.await {
             tracing::warn!("some requests were still running and are cut off");
         }

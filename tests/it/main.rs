@@ -17,6 +17,7 @@ mod bounds;
 mod chat;
 mod commands;
 mod comments;
+mod connections;
 mod contract;
 mod counters;
 mod crash;

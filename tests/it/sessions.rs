@@ -1,6 +1,10 @@
 //! Sign-in sessions and tokens: how a right begins, is renewed, and ends.
 
+use axum::body::Body;
+use diesel::prelude::*;
+use http::Request;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use madang::db::{Conn, on, tables::refresh_tokens};
 use serde_json::{Value, json};
 
 use crate::support::{Client, JWT_SECRET, PASSWORD, TestApp};
@@ -807,4 +811,101 @@ async fn writes_are_limited_per_user() {
     let mut ann = ann;
     ann.log_in("ann", "another horse battery").await.data();
     assert!(ann.query("{ viewer { id } }").await.errors().is_empty());
+}
+
+async fn kept_tokens(app: &TestApp) -> i64 {
+    let count = |conn: &mut Conn| Ok(on!(conn, |c| refresh_tokens::table.count().get_result(c))?);
+    app.app.db.read(count).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn used_refresh_tokens_are_forgotten_and_still_end_their_session() {
+    let app = TestApp::start().await;
+    app.user("ann").await;
+    let (client, first) = sign_in(&app, "ann").await;
+    let mut token = first.clone();
+    for _ in 0..50 {
+        app.advance(60);
+        token = refresh_with(&client, &token)
+            .await
+            .text("refreshAccessToken.refreshToken");
+    }
+    // Of ann's other session, of this one, and of the last use.
+    assert_eq!(kept_tokens(&app).await, 3);
+
+    let reused = refresh_with(&client, &first).await;
+
+    assert_eq!(reused.code(), "TOKEN_INVALID");
+    assert_eq!(refresh_with(&client, &token).await.code(), "TOKEN_INVALID");
+    assert_eq!(kept_tokens(&app).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uses_of_one_refresh_token_leave_few_others() {
+    let app = TestApp::with(&["--limit-refresh", "1000"]).await;
+    app.user("ann").await;
+    let (client, token) = sign_in(&app, "ann").await;
+
+    for _ in 0..60 {
+        refresh_with(&client, &token).await.data();
+    }
+    assert_eq!(kept_tokens(&app).await, 1 + 1 + 21);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_refresh_token_ends_nothing() {
+    let app = TestApp::start().await;
+    app.user("ann").await;
+    let (client, token) = sign_in(&app, "ann").await;
+    let (start, end) = token.split_at(token.len() - 4);
+    let forged = [
+        format!("{start}AAAA"),
+        start.to_owned(),
+        format!("{}{end}", &token[..22]),
+        format!("{}B{}", &token[..30], &token[31..]),
+        token[..64].to_owned(),
+        format!("{token}AAAA"),
+    ];
+
+    for forged in forged.iter().filter(|forged| **forged != token) {
+        let refused = refresh_with(&client, forged).await;
+        assert_eq!(refused.code(), "TOKEN_INVALID", "{forged}");
+    }
+
+    refresh_with(&client, &token).await.data();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_out_where_no_cookie_is_read_claims_no_success() {
+    let app = TestApp::start().await;
+    app.user("ann").await;
+    let (client, token) = sign_in(&app, "ann").await;
+    let log_out = |origin: Option<&str>| {
+        let request = Request::post("/graphql").header("content-type", "application/json");
+        let request = match origin {
+            Some(origin) => request.header("origin", origin),
+            None => request,
+        };
+        request
+            .header("cookie", format!("madang_refresh={token}"))
+            .body(Body::from(r#"{"query":"mutation { logout { success } }"}"#))
+            .unwrap()
+    };
+    let anonymous = app.anonymous();
+
+    let foreign = anonymous.send(log_out(Some("https://evil.example"))).await;
+    assert_eq!(foreign.code(), "BAD_REQUEST");
+    assert!(
+        client
+            .query("{ viewer { name } }")
+            .await
+            .errors()
+            .is_empty()
+    );
+    let own = anonymous.send(log_out(None)).await;
+    assert_eq!(own.at("logout.success"), true);
+    assert_eq!(
+        client.query("{ viewer { name } }").await.code(),
+        "TOKEN_INVALID"
+    );
 }

@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use http::Request;
-use madang::posts::store::views;
+use madang::{
+    access::{self, Actor, Caller},
+    error::Language,
+    ids::PostId,
+    posts::store::views,
+};
 use serde_json::json;
 
 use crate::support::{Client, TestApp, any_board};
@@ -168,4 +173,29 @@ async fn what_was_counted_is_written_when_the_server_stops() {
     let document = "query($i: ID!) { post(id: $i) { viewCount } }";
     let answer = ann.run(document, json!({ "i": post })).await;
     assert_eq!(answer.data()["post"]["viewCount"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_claims_so_many_views_an_hour_whatever_it_reads() {
+    let (app, ann, _, post) = yard().await;
+    let caller = |address: &str, agent: usize| {
+        let client = access::Client {
+            address: address.parse().unwrap(),
+            user_agent: Some(format!("robot {agent}")),
+            request_id: String::new(),
+            language: Language::En,
+        };
+        Caller::new(client, Actor::Anonymous)
+    };
+    for agent in 0..3_600 {
+        let (caller, another) = (caller("198.51.100.1", agent), app.app.clock.id());
+        views::count(&app.app, &caller, another).await;
+    }
+
+    let post_id = PostId::parse(&post).unwrap();
+    views::count(&app.app, &caller("198.51.100.1", 0), post_id).await;
+    assert_eq!(views(&app, &ann, &post).await, 0);
+    views::count(&app.app, &caller("198.51.100.2", 0), post_id).await;
+
+    assert_eq!(views(&app, &ann, &post).await, 1);
 }

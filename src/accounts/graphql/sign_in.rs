@@ -180,12 +180,18 @@ impl SignInMutation {
         Ok(Some(deliver(ctx, granted, delivery)))
     }
 
-    /// Ends the sign-in session of the access token, and that of the refresh cookie. Always succeeds.
+    /// Ends the sign-in session of the access token, and that of the refresh cookie. Succeeds when there is none, except
+    /// where cookies are not read: from an origin that is not allowed, and over a WebSocket.
     #[graphql(directive = auth::apply(Access::Anyone))]
     async fn logout(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
         let (app, caller) = (ctx.app(), ctx.caller());
         if let Actor::SignedIn(actor) = ctx.actor() {
             sessions::log_out(app, &ctx.act(actor)).await?;
+        } else if !caller.can_set_cookie {
+            return Err(Error::bad_request(
+                "No cookie is read here, so nothing was ended: send the access token, or call over HTTP from an allowed origin.",
+                "여기서는 쿠키를 읽지 않아 아무 세션도 끝나지 않았습니다. 액세스 토큰을 보내거나, 허용된 출처에서 HTTP로 요청해 주세요.",
+            ));
         }
         if let Some(token) = &caller.refresh_cookie {
             sessions::end_by_refresh_token(app, token).await?;

@@ -21,6 +21,8 @@ use crate::{
 
 /// The longest life of a sign-in session, however often it is renewed.
 const LONGEST_SESSION: Duration = Duration::from_secs(90 * 86_400);
+/// The most tokens of a session that can be used. Each use within [`GRACE`] makes another one.
+const TOKENS: usize = 20;
 /// How long after its first use a refresh token may be used again: for two tabs, or a lost response.
 const GRACE: Duration = Duration::from_secs(20);
 
@@ -37,7 +39,7 @@ pub(super) fn expiry(ttl: Duration, created_at: Timestamp, now: Timestamp) -> Ti
 /// `TOKEN_INVALID` for an unknown, expired or used token (a used one ends its session); `BANNED`; `RATE_LIMITED`.
 pub async fn refresh(app: &App, refresh_token: &str) -> Result<Granted> {
     let shown = tokens::hash(refresh_token);
-    let (_, session) = session_of(app, shown.clone())
+    let (_, session) = session_of(app, refresh_token)
         .await?
         .ok_or(Error::TokenInvalid)?;
     let limit = app.config.limits.refresh;
@@ -45,14 +47,14 @@ pub async fn refresh(app: &App, refresh_token: &str) -> Result<Granted> {
         .await?;
 
     let now = app.clock.now();
-    let successor = tokens::random()?;
+    let successor = tokens::refresh_token(&app.keys, session)?;
     let successor_hash = tokens::hash(&successor);
     let ttl = app.config.refresh_token_ttl;
     let outcome = app
         .db
         .write(move |conn| {
             dialect::lock(conn, Lockable::SignInSessions, session)?;
-            match use_token(conn, &shown, now)? {
+            match use_token(conn, session, &shown, now)? {
                 Used::InTime(began_at, user) => {
                     let expires_at = expiry(ttl, began_at, now);
                     renew(conn, session, now, expires_at)?;
@@ -95,28 +97,36 @@ enum Used {
     Late(UserId),
 }
 
-/// Marks the token with this hash as used.
+/// Marks the token of `session` with this hash as used.
 ///
 /// # Errors
-/// `TOKEN_INVALID` for an unknown or expired one; `BANNED`.
-fn use_token(conn: &mut Conn, hash: &[u8], now: Timestamp) -> Result<Used> {
-    type Row = (Option<Timestamp>, Timestamp, SignInSession, User);
-    let row: Option<Row> = on!(conn, |c| {
-        refresh_tokens::table
-            .inner_join(sign_in_sessions::table.inner_join(users::table))
-            .filter(refresh_tokens::hash.eq(hash))
-            .select((
-                refresh_tokens::rotated_at,
-                refresh_tokens::expires_at,
-                SignInSession::as_select(),
-                User::as_select(),
-            ))
+/// `TOKEN_INVALID` for an expired one, or when the session has ended; `BANNED`.
+fn use_token(conn: &mut Conn, session: SignInId, hash: &[u8], now: Timestamp) -> Result<Used> {
+    let found: Option<(SignInSession, User)> = on!(conn, |c| {
+        sign_in_sessions::table
+            .inner_join(users::table)
+            .filter(sign_in_sessions::id.eq(session))
+            .select((SignInSession::as_select(), User::as_select()))
             .get_result(c)
             .optional()
     })?;
-    let (rotated_at, expires_at, session, user) = row.ok_or(Error::TokenInvalid)?;
+    let (session, user) = found.ok_or(Error::TokenInvalid)?;
     let user = user.unless_banned()?;
-    if expires_at <= now || session.expires_at <= now {
+    if session.expires_at <= now {
+        return Err(Error::TokenInvalid);
+    }
+    let token: Option<(Option<Timestamp>, Timestamp)> = on!(conn, |c| {
+        refresh_tokens::table
+            .find(hash)
+            .select((refresh_tokens::rotated_at, refresh_tokens::expires_at))
+            .get_result(c)
+            .optional()
+    })?;
+    // Used ones are forgotten after a while. The signature says that it was one.
+    let Some((rotated_at, expires_at)) = token else {
+        return Ok(Used::Late(user.id));
+    };
+    if expires_at <= now {
         return Err(Error::TokenInvalid);
     }
     match rotated_at {
@@ -133,32 +143,63 @@ fn use_token(conn: &mut Conn, hash: &[u8], now: Timestamp) -> Result<Used> {
     Ok(Used::InTime(session.created_at, user))
 }
 
-/// Extends `session`, and deletes its expired tokens.
+/// Extends `session`, and deletes tokens that can no longer be used.
 fn renew(conn: &mut Conn, session: SignInId, now: Timestamp, expires_at: Timestamp) -> Result<()> {
     let renewed = (
         sign_in_sessions::last_used_at.eq(now),
         sign_in_sessions::expires_at.eq(expires_at),
     );
-    let expired = refresh_tokens::session_id
-        .eq(session)
-        .and(refresh_tokens::expires_at.le(now));
-    on!(conn, |c| {
+    let long_ago = refresh_tokens::rotated_at.le(now.before(GRACE));
+    let of_no_use = refresh_tokens::session_id.eq(session).and(
+        refresh_tokens::expires_at
+            .le(now)
+            .or(refresh_tokens::rotated_at
+                .is_not_null()
+                .and(long_ago.assume_not_null())),
+    );
+    let kept: Vec<Vec<u8>> = on!(conn, |c| {
         diesel::update(sign_in_sessions::table.find(session))
             .set(renewed)
             .execute(c)?;
-        diesel::delete(refresh_tokens::table.filter(expired)).execute(c)
+        diesel::delete(refresh_tokens::table.filter(of_no_use)).execute(c)?;
+        refresh_tokens::table
+            .filter(refresh_tokens::session_id.eq(session))
+            .filter(refresh_tokens::rotated_at.is_null())
+            .order(refresh_tokens::expires_at.desc())
+            .select(refresh_tokens::hash)
+            .load(c)
     })?;
+    let too_many = kept.get(TOKENS..).unwrap_or_default();
+    if !too_many.is_empty() {
+        let too_many = refresh_tokens::hash.eq_any(too_many);
+        on!(conn, |c| diesel::delete(
+            refresh_tokens::table.filter(too_many)
+        )
+        .execute(c))?;
+    }
     Ok(())
 }
 
-/// The session that the refresh token with this hash belongs to, and its user.
-pub(super) async fn session_of(app: &App, hash: Vec<u8>) -> Result<Option<(UserId, SignInId)>> {
+/// The session that a refresh token belongs to, used or not, and its user.
+pub(super) async fn session_of(app: &App, token: &str) -> Result<Option<(UserId, SignInId)>> {
+    let hash = tokens::hash(token);
+    let signed = tokens::signed_session(&app.keys, token);
     app.db
         .read(move |conn| {
-            Ok(on!(conn, |c| {
+            // Tokens that were issued under another secret are known by their rows.
+            let of_row: Option<SignInId> = on!(conn, |c| {
                 refresh_tokens::table
-                    .inner_join(sign_in_sessions::table)
-                    .filter(refresh_tokens::hash.eq(&hash))
+                    .find(&hash)
+                    .select(refresh_tokens::session_id)
+                    .get_result(c)
+                    .optional()
+            })?;
+            let Some(session) = of_row.or(signed) else {
+                return Ok(None);
+            };
+            Ok(on!(conn, |c| {
+                sign_in_sessions::table
+                    .find(session)
                     .select((sign_in_sessions::user_id, sign_in_sessions::id))
                     .get_result(c)
                     .optional()

@@ -86,7 +86,7 @@ async fn end(app: &App, user: UserId, session: SignInId) -> Result<()> {
 /// # Errors
 /// Those of the database.
 pub async fn end_by_refresh_token(app: &App, refresh_token: &str) -> Result<()> {
-    match refresh::session_of(app, tokens::hash(refresh_token)).await? {
+    match refresh::session_of(app, refresh_token).await? {
         Some((user, session)) => end(app, user, session).await,
         None => Ok(()),
     }

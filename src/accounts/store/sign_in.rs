@@ -145,7 +145,7 @@ async fn begin(app: &App, client: &Client, id: UserId, proof: Proof) -> Result<G
         ip: Some(client.address.to_string()),
     };
     let session_id = session.id;
-    let refresh_token = tokens::random()?;
+    let refresh_token = tokens::refresh_token(&app.keys, session_id)?;
     let token_hash = tokens::hash(&refresh_token);
     let refresh_lifetime = session.expires_at.since(now);
     let (network, most) = (client.network(), app.config.limits.sign_ins as usize);

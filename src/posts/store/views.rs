@@ -19,6 +19,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// The most anonymous readers of one post per address and hour: an address can pretend to be several by changing its
 /// user agent.
 const READERS: u64 = 30;
+/// The most views that anonymous readers of one address claim in an hour, whatever they read and pretend to be.
+const VIEWS: u64 = 3_600;
 /// The name of the tallies in the cache.
 const FAMILY: &str = "views";
 /// Posts that one statement adds views to.
@@ -32,10 +34,18 @@ pub async fn count(app: &App, caller: &Caller, post: PostId) {
 }
 
 async fn try_count(app: &App, caller: &Caller, post: PostId) -> Result<()> {
+    let is_anonymous = caller.actor().id().is_none();
+    let network = caller.client.network();
+    if is_anonymous {
+        let views = format!("views:{network}");
+        if app.cache.count(&views, HOUR).await?.0 > VIEWS {
+            return Ok(());
+        }
+    }
     let mark = format!("view:{post}:{}", reader(app, caller));
     if app.cache.claim(&mark, HOUR).await? {
-        if caller.actor().id().is_none() {
-            let readers = format!("readers:{post}:{}", caller.client.network());
+        if is_anonymous {
+            let readers = format!("readers:{post}:{network}");
             if app.cache.count(&readers, HOUR).await?.0 > READERS {
                 return Ok(());
             }

@@ -8,21 +8,26 @@ use http::{HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
-use crate::error::{Error, Result};
+use crate::{
+    budget::Arriving,
+    error::{Error, Result},
+};
 
 /// How long the rest of a body that is too large is read and discarded. A client reads the response only after sending
 /// everything. If the connection were closed earlier, it would see a broken connection instead of the response.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// The whole body, of at most `limit` bytes and within `time`. Bytes beyond the limit are never stored.
+/// The whole body, of at most `limit` bytes and within `time`. Bytes beyond the limit are never stored, and those that
+/// have come are counted by `arriving`.
 ///
 /// # Errors
-/// `TOO_LARGE`, `TIMEOUT`, or `BAD_REQUEST` when the connection breaks.
+/// `TOO_LARGE`, `TIMEOUT`, `BAD_REQUEST` when the connection breaks, and those of `arriving`.
 pub async fn read(
     mut body: Body,
     headers: &HeaderMap,
     limit: usize,
     time: Duration,
+    mut arriving: Arriving,
 ) -> Result<Bytes> {
     let too_large = Error::TooLarge {
         limit: limit as u64,
@@ -41,7 +46,7 @@ pub async fn read(
         }
         return Err(too_large);
     }
-    let whole = timeout(time, collect(&mut body, announced.unwrap_or(0), limit));
+    let whole = timeout(time, collect(&mut body, &mut arriving, limit));
     match whole.await.map_err(|_| Error::Timeout)?? {
         Some(bytes) => Ok(bytes),
         None => {
@@ -52,8 +57,8 @@ pub async fn read(
 }
 
 /// `None` as soon as there are more than `limit` bytes.
-async fn collect(body: &mut Body, announced: usize, limit: usize) -> Result<Option<Bytes>> {
-    let mut whole = BytesMut::with_capacity(announced);
+async fn collect(body: &mut Body, arriving: &mut Arriving, limit: usize) -> Result<Option<Bytes>> {
+    let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
             Error::bad_request(
@@ -65,6 +70,7 @@ async fn collect(body: &mut Body, announced: usize, limit: usize) -> Result<Opti
             if whole.len() + data.len() > limit {
                 return Ok(None);
             }
+            arriving.add(data.len())?;
             whole.extend_from_slice(data);
         }
     }

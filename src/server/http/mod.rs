@@ -25,6 +25,7 @@ use self::{answer::Refused, media::Media, multipart::Form};
 use crate::{
     access::{Caller, Client},
     ai::graphql::WITH_DATASETS,
+    budget::Arriving,
     error::Error,
     server::{
         execution::{Engine, RawRequest},
@@ -77,11 +78,12 @@ async fn graphql<E: Executor>(
     let boundary = media::boundary(&parts.headers).filter(|_| parts.method == Method::POST);
     let answered = match boundary {
         Some(boundary) => {
-            let form = Form::new(&net.app.config, &parts.headers, body, boundary);
+            let arriving = Arriving::new(&net.budget, client.neighbourhood());
+            let form = Form::new(&net.app.config, &parts.headers, body, boundary, arriving);
             // Boxed: other requests would copy a future as large.
             Box::pin(upload(&net, &engine, &parts, form, &client, media)).await
         }
-        None => match read(&net, &parts, body).await {
+        None => match read(&net, &parts, body, &client).await {
             Ok((object, size)) => {
                 run(&net, &engine, &parts, object, size, None, &client, media).await
             }
@@ -96,6 +98,7 @@ async fn read(
     net: &Net,
     parts: &Parts,
     body: axum::body::Body,
+    client: &Client,
 ) -> Result<(Map<String, Value>, usize), Refused> {
     if parts.method != Method::POST {
         let query = parts.uri.query().unwrap_or_default();
@@ -111,7 +114,9 @@ async fn read(
         ));
     }
     let limits = &net.app.config.limits;
-    let bytes = body::read(body, &parts.headers, limits.body, limits.request_time).await?;
+    let arriving = Arriving::new(&net.budget, client.neighbourhood());
+    let time = limits.request_time;
+    let bytes = body::read(body, &parts.headers, limits.body, time, arriving).await?;
     Ok((from_json(&bytes)?, bytes.len()))
 }
 

@@ -1,12 +1,13 @@
 //! What the transports share: authentication, the client's address, and the state of this server's sockets.
 
 mod address;
-mod anonymous;
+mod connections;
 mod layers;
 pub mod listening;
 mod origins;
 mod params;
 mod patient;
+mod per_address;
 mod seats;
 mod uploads;
 
@@ -29,10 +30,11 @@ use crate::{
     server::apq::PersistedDocuments,
 };
 
-pub use anonymous::{AnonymousSocket, AnonymousSockets};
+pub use connections::{Admitted, Connections};
 pub use layers::{RequestId, layered};
 pub use origins::Origins;
 pub use params::Params;
+pub use per_address::{PerAddress, Taken};
 pub use seats::{Seat, Seats};
 pub use uploads::{Uploading, Uploads};
 
@@ -70,7 +72,7 @@ pub struct Shared {
     pub origins: Origins,
     pub seats: Seats,
     /// Sockets without a sign-in, by address.
-    pub anonymous: AnonymousSockets,
+    pub anonymous: PerAddress,
     /// Files that users are sending.
     pub uploads: Uploads,
     /// The memory of unread responses.
@@ -117,7 +119,7 @@ impl Net {
             documents: PersistedDocuments::default(),
             origins: Origins::of(&app.config),
             seats,
-            anonymous: AnonymousSockets::default(),
+            anonymous: PerAddress::default(),
             uploads: Uploads::default(),
             budget: Budget::new(&app.config.limits),
             tasks,

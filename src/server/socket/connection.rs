@@ -30,7 +30,7 @@ use crate::{
     budget::Account,
     server::{
         execution::{self, Engine},
-        net::{AnonymousSocket, Net},
+        net::{Net, Taken},
     },
 };
 
@@ -80,7 +80,7 @@ pub struct Connection<E: Executor> {
     /// The expected bytes of a response, estimated from earlier ones.
     pub(super) expected: usize,
     /// Counts the socket while no user is signed in.
-    pub(super) anonymous: Option<AnonymousSocket>,
+    pub(super) anonymous: Option<Taken>,
     pub(super) phase: Phase,
     pub(super) questions: Questions,
     pub(super) operations: Operations,
@@ -95,7 +95,7 @@ pub struct Connection<E: Executor> {
 }
 
 impl<E: Executor> Connection<E> {
-    pub fn new(net: Net, engine: Engine<E>, client: Client, anonymous: AnonymousSocket) -> Self {
+    pub fn new(net: Net, engine: Engine<E>, client: Client, anonymous: Taken) -> Self {
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beat.reset();

@@ -34,7 +34,7 @@ use crate::{
     error::Error,
     server::{
         execution::{self, Engine},
-        net::Net,
+        net::{Net, listening::Open},
     },
 };
 
@@ -99,10 +99,12 @@ pub fn upgrade<E: Executor>(
     };
     let protocol = protocol.and_then(|protocol| HeaderValue::from_str(protocol).ok());
     let Handshake { accept, on_upgrade } = handshake;
+    let open = parts.extensions.remove::<Open>();
     // Of the level of what is told in it: otherwise each delivery would enter it.
     let span = tracing::debug_span!(parent: None, "socket", request_id = %client.request_id);
     let tasks = net.tasks.clone();
     let serving = async move {
+        let _open = open;
         let upgraded = match on_upgrade.await {
             Ok(upgraded) => TokioIo::new(upgraded),
             Err(error) => {

@@ -33,6 +33,7 @@ use self::{
 };
 use super::body;
 use crate::{
+    budget::Arriving,
     config::Config,
     error::{Error, Result, short},
     server::net::Uploading,
@@ -55,6 +56,8 @@ pub struct Form {
     announced: Option<u64>,
     /// Counts the files until they are kept, or dropped.
     uploading: Option<Uploading>,
+    /// Counts operations and map.
+    arriving: Arriving,
     most: Most,
     is_whole: bool,
 }
@@ -84,7 +87,13 @@ pub struct Received {
 
 impl Form {
     /// A form with this boundary, of which nothing has been read.
-    pub fn new(config: &Config, headers: &HeaderMap, body: Body, boundary: String) -> Self {
+    pub fn new(
+        config: &Config,
+        headers: &HeaderMap,
+        body: Body,
+        boundary: String,
+        arriving: Arriving,
+    ) -> Self {
         let limits = &config.limits;
         let announced = headers.get(header::CONTENT_LENGTH);
         let body = Arc::new(Mutex::new(body));
@@ -102,6 +111,7 @@ impl Form {
             folder: config.volume_dir.clone(),
             announced: announced.and_then(|length| length.to_str().ok()?.parse().ok()),
             uploading: None,
+            arriving,
             most: Most {
                 body: limits.body,
                 parameters: limits.body,
@@ -243,6 +253,7 @@ impl Form {
             if whole.len() + bytes.len() > most {
                 return Err(Error::TooLarge { limit: most as u64 });
             }
+            self.arriving.add(bytes.len())?;
             whole.extend_from_slice(&bytes);
         }
         self.most.parameters = most - whole.len();
