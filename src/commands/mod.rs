@@ -11,7 +11,7 @@ mod tables;
 mod worker;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
-use madang::{db, error::Error};
+use madang::{config::Config, db, error::Error};
 
 /// A community backend in one binary: accounts, boards, posts and comments behind one GraphQL schema.
 #[derive(Parser)]
@@ -76,6 +76,7 @@ pub fn run() -> anyhow::Result<()> {
         Err(dotenvy::Error::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => {}
         read => read.map_err(|e| Usage(format!(".env: {e}")))?,
     }
+    warn_of_unknown_keys();
     let mut arguments: Vec<_> = std::env::args_os().collect();
     // `madang --bind …` means `madang serve --bind …`.
     let is_option = |a: &std::ffi::OsString| a.to_string_lossy().starts_with("--");
@@ -92,6 +93,17 @@ pub fn run() -> anyhow::Result<()> {
             Ok(e.print()?)
         }
         Err(e) => Err(usage(&e).into()),
+    }
+}
+
+/// Says which keys of the `.env` file are no settings: a typing error would otherwise go unnoticed.
+fn warn_of_unknown_keys() {
+    let known = Config::keys();
+    let keys = dotenvy::from_path_iter(".env").into_iter().flatten();
+    for (key, _) in keys.flatten() {
+        if !known.iter().any(|(name, _, _)| *name == key) {
+            eprintln!("madang: .env: {key} is not a setting; see .env-example");
+        }
     }
 }
 

@@ -6,21 +6,21 @@ use clap::Args;
 
 use super::values::positive_time;
 
-/// How much is too much.
+/// How much is too much. Zero, where it is taken, means none at all.
 #[derive(Args, Clone, Debug)]
 pub struct Limits {
     /// Bytes of a request's body.
-    #[arg(long = "limit-body", env = "LIMIT_BODY", default_value_t = 1 << 20, value_name = "BYTES")]
+    #[arg(long = "limit-body", env = "LIMIT_BODY", default_value_t = 1 << 20, value_name = "BYTES", value_parser = some())]
     pub body: usize,
     /// Bytes of posts' and comments' contents in one answer.
-    #[arg(long = "limit-answer", env = "LIMIT_ANSWER", default_value_t = 8 << 20, value_name = "BYTES")]
+    #[arg(long = "limit-answer", env = "LIMIT_ANSWER", default_value_t = 8 << 20, value_name = "BYTES", value_parser = some())]
     pub answer: usize,
     /// Bytes of answers that one connection has not read yet.
     #[arg(
         long = "limit-unread-connection",
         env = "LIMIT_UNREAD_CONNECTION",
         default_value_t = 16 << 20,
-        value_name = "BYTES"
+        value_name = "BYTES", value_parser = some()
     )]
     pub unread_connection: usize,
     /// Bytes of answers that the connections of one address have not read yet.
@@ -28,7 +28,7 @@ pub struct Limits {
         long = "limit-unread-address",
         env = "LIMIT_UNREAD_ADDRESS",
         default_value_t = 64 << 20,
-        value_name = "BYTES"
+        value_name = "BYTES", value_parser = some()
     )]
     pub unread_address: usize,
     /// Bytes of answers that all connections have not read yet.
@@ -36,7 +36,7 @@ pub struct Limits {
         long = "limit-unread",
         env = "LIMIT_UNREAD",
         default_value_t = 256 << 20,
-        value_name = "BYTES"
+        value_name = "BYTES", value_parser = some()
     )]
     pub unread: usize,
     /// How long a client may take to read 16 KiB, or the rest of an answer.
@@ -50,7 +50,7 @@ pub struct Limits {
         long = "limit-connections",
         env = "LIMIT_CONNECTIONS",
         default_value_t = 20_000,
-        value_name = "N"
+        value_name = "N", value_parser = some()
     )]
     pub connections: usize,
     /// Open connections of one address, on each server; behind a trusted proxy, requests at once of one client.
@@ -58,7 +58,7 @@ pub struct Limits {
         long = "limit-connections-address",
         env = "LIMIT_CONNECTIONS_ADDRESS",
         default_value_t = 1_000,
-        value_name = "N"
+        value_name = "N", value_parser = some()
     )]
     pub connections_address: usize,
     /// Levels of a document; introspection is counted apart.
@@ -66,7 +66,7 @@ pub struct Limits {
         long = "limit-depth",
         env = "LIMIT_DEPTH",
         default_value_t = 15,
-        value_name = "N"
+        value_name = "N", value_parser = some()
     )]
     pub depth: usize,
     /// Objects that a document may ask for.
@@ -74,7 +74,7 @@ pub struct Limits {
         long = "limit-complexity",
         env = "LIMIT_COMPLEXITY",
         default_value_t = 5_000,
-        value_name = "N"
+        value_name = "N", value_parser = clap::value_parser!(u64).range(1..)
     )]
     pub complexity: u64,
     /// Aliases in a document.
@@ -90,7 +90,7 @@ pub struct Limits {
         long = "limit-root-fields",
         env = "LIMIT_ROOT_FIELDS",
         default_value_t = 20,
-        value_name = "N"
+        value_name = "N", value_parser = some()
     )]
     pub root_fields: usize,
     /// Directives in a document.
@@ -106,7 +106,7 @@ pub struct Limits {
         long = "limit-tokens",
         env = "LIMIT_TOKENS",
         default_value_t = 5_000,
-        value_name = "N"
+        value_name = "N", value_parser = some()
     )]
     pub tokens: usize,
     /// Items of a page: the most that first and last may ask for.
@@ -122,7 +122,7 @@ pub struct Limits {
         long = "limit-ids",
         env = "LIMIT_IDS",
         default_value_t = 100,
-        value_name = "N"
+        value_name = "N", value_parser = some()
     )]
     pub ids: usize,
     /// Files in one request.
@@ -153,7 +153,7 @@ pub struct Limits {
     )]
     pub mongodb_connections: usize,
     /// Bytes of a WebSocket message.
-    #[arg(long = "limit-frame", env = "LIMIT_FRAME", default_value_t = 64 << 10, value_name = "BYTES")]
+    #[arg(long = "limit-frame", env = "LIMIT_FRAME", default_value_t = 64 << 10, value_name = "BYTES", value_parser = some())]
     pub frame: usize,
     /// Operations that run at once on one WebSocket.
     #[arg(
@@ -254,6 +254,14 @@ pub struct Limits {
         value_name = "N"
     )]
     pub chats: u32,
+}
+
+/// At least one.
+fn some() -> impl clap::builder::TypedValueParser<Value = usize> {
+    use clap::builder::TypedValueParser;
+    clap::value_parser!(u32)
+        .range(1..)
+        .map(|number| number as usize)
 }
 
 fn connections() -> impl clap::builder::TypedValueParser<Value = usize> {

@@ -288,3 +288,53 @@ fn get(address: &str, path: &str) -> String {
     stream.read_to_string(&mut answer).unwrap();
     answer
 }
+
+#[test]
+fn a_key_in_the_file_that_is_no_setting_is_warned_of() {
+    let volume = tempfile::tempdir().unwrap();
+    let file = "LIMIT_BODY=2000\nLIMIT_BODDY=1000\n# LIMIT_COMMENT=1\n";
+    std::fs::write(volume.path().join(".env"), file).unwrap();
+
+    let done = run(volume.path(), &["schema"], "");
+
+    assert!(done.status.success());
+    let warned = String::from_utf8_lossy(&done.stderr);
+    assert!(warned.contains("LIMIT_BODDY is not a setting"), "{warned}");
+    assert!(
+        !warned.contains("LIMIT_BODY ") && !warned.contains("COMMENT"),
+        "{warned}"
+    );
+}
+
+#[test]
+fn a_limit_of_nothing_is_refused_where_nothing_would_work() {
+    let volume = tempfile::tempdir().unwrap();
+    for key in [
+        "BODY",
+        "ANSWER",
+        "COMPLEXITY",
+        "DEPTH",
+        "TOKENS",
+        "CONNECTIONS",
+        "FRAME",
+    ] {
+        let refused = madang(volume.path(), &["doctor"])
+            .env(format!("LIMIT_{key}"), "0")
+            .output()
+            .unwrap();
+
+        assert_eq!(refused.status.code(), Some(2), "{key}");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(
+            said.contains(&format!("LIMIT_{key}: \"0\": 0 is not in 1..")),
+            "{said}"
+        );
+    }
+    for key in ["SIGN_UP", "CHATS", "WRITES", "UPLOADS", "SUBSCRIPTIONS"] {
+        let taken = madang(volume.path(), &["doctor"])
+            .env(format!("LIMIT_{key}"), "0")
+            .output()
+            .unwrap();
+        assert!(taken.status.success(), "{key}: {taken:?}");
+    }
+}

@@ -32,7 +32,8 @@ fn the_readme_describes_the_tables_that_there_are() {
 #[test]
 fn the_example_of_an_environment_lists_every_setting() {
     let mut text = "# Every setting with its default. Copy this file to .env and change what you need: the environment wins over\n\
-                    # it, and flags (--bind …) win over both.\n"
+                    # it, and flags (--bind …) win over both. A limit of 0, where it is taken, means none at all: LIMIT_SIGN_UP=0\n\
+                    # lets nobody sign up.\n"
         .to_owned();
     for (key, default, help) in Config::keys() {
         write!(

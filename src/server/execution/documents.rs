@@ -123,12 +123,13 @@ impl Documents {
     }
 
     fn read_anew(&self, registry: &Registry, text: &str) -> Result<Document, Vec<Error>> {
-        let executable = parse::parse(text, self.limits.tokens).map_err(|error| vec![error])?;
+        let parsed = parse::parse(text, self.limits.tokens).map_err(|error| vec![error])?;
+        let executable = parsed.document;
         let exceeded = limits::exceeded(&executable, &self.limits);
         if !exceeded.is_empty() {
             return Err(exceeded);
         }
-        let never_null = rules::check(registry, &executable, text)?;
+        let never_null = rules::check(registry, &executable, &parsed.repeated)?;
         let broken = unmergeable(registry, &executable).map_err(|error| vec![error])?;
         if !broken.is_empty() {
             return Err(broken);

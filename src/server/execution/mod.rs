@@ -10,7 +10,6 @@ mod documents;
 mod extension;
 mod fanout;
 mod guards;
-mod lexer;
 mod limits;
 mod normal;
 mod parse;

@@ -22,17 +22,17 @@ use async_graphql::{
 use async_graphql_value::Value;
 
 use self::usage::{Definitions, Scope};
-use super::{documents::ERRORS, lexer};
+use super::documents::ERRORS;
 use crate::error::{Error, short};
 
 pub(super) use {usage::NeverNull, values::scalar_takes};
 
-/// The rules that `document` breaks, in the order of its `text`, at most [`ERRORS`]. Takes time proportional to the
-/// text. For a valid document: the variables that must not be null, in the order of its operations.
+/// The rules that `document` breaks, in the order of its text, at most [`ERRORS`]. `repeated` are fields that stand twice in
+/// one input object. Takes time proportional to the text. For a valid document: the variables that must not be null, in the order of its operations.
 pub(super) fn check(
     registry: &Registry,
     document: &ExecutableDocument,
-    text: &str,
+    repeated: &[(String, Pos)],
 ) -> Result<Vec<NeverNull>, Vec<Error>> {
     let mut walk = Walk {
         registry,
@@ -58,9 +58,9 @@ pub(super) fn check(
     }
     let mut broken = walk.broken;
     let never_null = definitions.check(&mut broken);
-    for (name, pos) in lexer::repeated_fields(text, ERRORS) {
+    for (name, pos) in repeated {
         let name = short(name);
-        broken.push([pos], || {
+        broken.push([*pos], || {
             format!("There can be only one input field named \"{name}\".")
         });
     }
