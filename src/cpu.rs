@@ -65,13 +65,13 @@ impl Cpu {
         let permit = Arc::clone(share)
             .acquire_owned()
             .await
-            .map_err(Error::internal)?;
+            .map_err(|error| Error::internal(error))?;
         let task = tokio::task::spawn_blocking(move || {
             // Held by the thread, not by the caller: a caller who goes away must not make room for another thread.
             let _permit = permit;
             work()
         });
-        task.await.map_err(Error::internal)
+        task.await.map_err(|error| Error::internal(error))
     }
 }
 

@@ -39,10 +39,10 @@ pub fn line(text: &str, length: RangeInclusive<usize>) -> Result<String, Rule> {
     Ok(text)
 }
 
-/// Checks a name, as [`line`] does. Returns it, and the key that makes it unique.
+/// Checks a name, as [`line()`] does. Returns it, and the key that makes it unique.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn name(text: &str, length: RangeInclusive<usize>) -> Result<(String, String), Rule> {
     let max = *length.end();
     let name = line(text, length)?;
@@ -96,7 +96,7 @@ fn is_ignorable(c: char) -> bool {
 /// least one visible character, and no control characters other than line breaks and tabs.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn paragraphs(text: &str, length: RangeInclusive<usize>) -> Result<String, Rule> {
     let max = *length.end();
     // Measured first, as in `line`. A line break may have been two characters.

@@ -311,6 +311,6 @@ fn follow<E: Payload, W: Work + From<E>>(
     conn: &mut Conn,
     event: &str,
 ) -> Result<()> {
-    let event: E = serde_json::from_str(event).map_err(Error::internal)?;
+    let event: E = serde_json::from_str(event).map_err(|error| Error::internal(error))?;
     queue.enqueue(conn, &W::from(event)).map(drop)
 }

@@ -89,7 +89,7 @@ pub fn issue_access(app: &App, user: &User, session: SignInId) -> Result<AccessT
     };
     let key = EncodingKey::from_secret(&app.keys.access_tokens);
     let text = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
-        .map_err(Error::internal)?;
+        .map_err(|error| Error::internal(error))?;
     Ok(AccessToken {
         text,
         expires_at: Timestamp::from_micros(exp * 1_000_000),

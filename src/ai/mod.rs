@@ -84,7 +84,7 @@ impl AiModel {
     /// `INTERNAL` when the row is damaged.
     pub fn learned(&self) -> Result<Option<Learned>> {
         let learned = self.learned.as_deref().map(serde_json::from_str);
-        learned.transpose().map_err(Error::internal)
+        learned.transpose().map_err(|error| Error::internal(error))
     }
 
     /// How far the training that was begun last has come.

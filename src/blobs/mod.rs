@@ -267,7 +267,7 @@ impl Blobs {
         };
         let (folder, until) = (root.join(folder.name()), self.clock.now().before(age));
         let deleting = tokio::task::spawn_blocking(move || file::delete_unfinished(&folder, until));
-        let deleted = deleting.await.map_err(Error::internal)?;
+        let deleted = deleting.await.map_err(|error| Error::internal(error))?;
         deleted.map_err(away)
     }
 

@@ -1,6 +1,11 @@
 //! All settings with their defaults. Flags win over the environment, which wins over a `.env` file in the working
 //! folder. The name of an environment variable is that of the flag in capitals.
 
+#![allow(
+    rustdoc::bare_urls,
+    reason = "the text of a setting is also its help on the command line"
+)]
+
 mod limits;
 mod values;
 

@@ -267,6 +267,7 @@ const UNAVAILABLE: Error = Error::Unavailable {
 };
 
 impl From<DieselError> for Error {
+    #[track_caller]
     fn from(error: DieselError) -> Self {
         let away = match &error {
             DieselError::NotFound => return Self::NotFound,

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     config::{Config, Fault},
-    error::{Error, Result},
+    error::{Cause, Error, Result},
 };
 
 /// A connection of the pool, with diesel's blocking interface.
@@ -153,7 +153,7 @@ impl Mysql {
             loop {
                 match transact(conn, &work) {
                     Err(Error::Internal(cause))
-                        if is_conflict(&*cause)
+                        if is_conflict(&cause)
                             && attempt < ATTEMPTS
                             && began.elapsed() < patience =>
                     {
@@ -165,7 +165,7 @@ impl Mysql {
         });
         match written.await {
             // Others may be luckier later. The connection is not to blame.
-            Err(Error::Internal(cause)) if is_conflict(&*cause) => {
+            Err(Error::Internal(cause)) if is_conflict(&cause) => {
                 tracing::warn!(%cause, "a transaction is given up");
                 Err(UNAVAILABLE)
             }
@@ -283,7 +283,7 @@ fn transact<T>(conn: &mut Conn, work: &impl Fn(&mut Conn) -> Result<T>) -> Resul
 }
 
 /// Deadlocks (1213) and lock wait timeouts (1205): the engine advises to try again.
-fn is_conflict(cause: &(dyn std::error::Error + 'static)) -> bool {
+fn is_conflict(cause: &Cause) -> bool {
     match cause.downcast_ref::<DieselError>() {
         Some(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => true,
         Some(DieselError::DatabaseError(_, info)) => {

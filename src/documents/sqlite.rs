@@ -88,7 +88,7 @@ impl Sqlite {
         work: impl FnOnce(&mut SqliteConnection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let free = Arc::clone(&self.readers.free).acquire_owned().await;
-        let permit = free.map_err(Error::internal)?;
+        let permit = free.map_err(|error| Error::internal(error))?;
         let (readers, caller) = (Arc::clone(&self.readers), Caller::default());
         let allowance = Allowance::long(self.limit, &caller);
         let reading = tokio::task::spawn_blocking(move || {
@@ -101,7 +101,7 @@ impl Sqlite {
             }
             outcome
         });
-        reading.await.map_err(Error::internal)?
+        reading.await.map_err(|error| Error::internal(error))?
     }
 
     async fn write<T: Send + 'static>(
@@ -297,7 +297,7 @@ fn bind(query: Query, value: Value) -> Query {
 
 /// The id and the JSON of a document.
 fn encode<D: Document>(document: &D) -> Result<(String, String)> {
-    let value = serde_json::to_value(document).map_err(Error::internal)?;
+    let value = serde_json::to_value(document).map_err(|error| Error::internal(error))?;
     let id = value["_id"]
         .as_str()
         .ok_or_else(|| Error::internal("a document has no _id"))?;
@@ -310,7 +310,9 @@ fn encode<D: Document>(document: &D) -> Result<(String, String)> {
 
 fn decode<D: Document>(bodies: Vec<Body>) -> Result<Vec<D>> {
     let documents = bodies.iter().map(|body| serde_json::from_str(&body.body));
-    documents.collect::<Result<_, _>>().map_err(Error::internal)
+    documents
+        .collect::<Result<_, _>>()
+        .map_err(|error| Error::internal(error))
 }
 
 /// The unique index that refused a statement.

@@ -2,7 +2,7 @@
 
 mod messages;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, panic::Location, sync::Arc, time::Duration};
 
 use async_graphql::{ErrorExtensionValues, Pos, Value, indexmap::IndexMap};
 
@@ -265,15 +265,41 @@ pub enum Error {
         backend: &'static str,
     },
     /// The cause is logged once, when the response is built, and never sent.
-    Internal(Arc<dyn std::error::Error + Send + Sync>),
+    Internal(Arc<Cause>),
     /// The caller may not see this guarded field: it becomes null and is named in `extensions.withheld`.
     Withheld,
 }
 
+/// Why an internal error happened, and where it became one.
+#[derive(Debug)]
+pub struct Cause {
+    error: Box<dyn std::error::Error + Send + Sync>,
+    place: &'static Location<'static>,
+}
+
+impl Cause {
+    /// The cause, if it is of this type.
+    #[must_use]
+    pub fn downcast_ref<T: std::error::Error + 'static>(&self) -> Option<&T> {
+        self.error.downcast_ref()
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (file, line) = (self.place.file(), self.place.line());
+        write!(f, "{} ({file}:{line})", self.error)
+    }
+}
+
 impl Error {
-    /// An internal error, with its cause.
+    /// An internal error, with its cause and the caller's place in the source.
+    #[track_caller]
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Internal(Arc::from(cause.into()))
+        Self::Internal(Arc::new(Cause {
+            error: cause.into(),
+            place: Location::caller(),
+        }))
     }
 
     /// A malformed request, with the same sentence in English and Korean.

@@ -124,7 +124,7 @@ pub fn incoming(ctx: &Context<'_>, uploads: Option<Vec<Upload>>) -> Result<Vec<I
         })
     };
     let opened: std::io::Result<_> = uploads.into_iter().map(open).collect();
-    opened.map_err(Error::internal)
+    opened.map_err(|error| Error::internal(error))
 }
 
 /// Where the bytes of a file are.

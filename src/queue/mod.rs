@@ -167,7 +167,7 @@ impl Queue {
     ) -> Result<JobId> {
         let now = self.0.clock.now();
         let id: JobId = self.0.clock.id();
-        let payload = serde_json::to_string(payload).map_err(Error::internal)?;
+        let payload = serde_json::to_string(payload).map_err(|error| Error::internal(error))?;
         let row = (
             (
                 jobs::id.eq(id),

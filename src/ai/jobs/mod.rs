@@ -45,7 +45,9 @@ impl Reading {
             None => {
                 let open = move || File::open(sample::path(&volume)?);
                 let opening = tokio::task::spawn_blocking(open).await;
-                opening.map_err(Error::internal)?.map_err(Error::internal)?
+                opening
+                    .map_err(|error| Error::internal(error))?
+                    .map_err(|error| Error::internal(error))?
             }
         };
         let open = move || -> Result<Self, Flaw> {

@@ -32,7 +32,7 @@ impl Work for TrainModel {
             ));
         }
         let (model, learned) = train(run, &found).await?;
-        let bytes = model.to_bytes().map_err(Error::internal)?;
+        let bytes = model.to_bytes().map_err(|error| Error::internal(error))?;
         let content = stream::iter([Ok(Bytes::from(bytes))]);
         let path = model_path(id, training);
         run.app.blobs.write(&path, content, u64::MAX).await?;

@@ -359,7 +359,7 @@ pub(in crate::ai) fn note_trained(
     training: i32,
     learned: &Learned,
 ) -> Result<()> {
-    let learned = serde_json::to_string(learned).map_err(Error::internal)?;
+    let learned = serde_json::to_string(learned).map_err(|error| Error::internal(error))?;
     let row = (
         ai_models::trained.eq(Some(training)),
         ai_models::learned.eq(Some(learned)),

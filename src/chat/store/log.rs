@@ -162,7 +162,7 @@ impl Entry {
         Ok(Some(Chat {
             id: ChatId::parse(&self._id).map_err(foreign)?,
             session: ChatSessionId::parse(&self.session).map_err(foreign)?,
-            seq: i32::try_from(added.seq).map_err(Error::internal)?,
+            seq: i32::try_from(added.seq).map_err(|error| Error::internal(error))?,
             author: UserId::parse(&added.author).map_err(foreign)?,
             content: added.content.clone(),
             created_at: Timestamp::from_micros(added.created_at),

@@ -141,7 +141,12 @@ impl Sqlite {
         &self,
         work: impl Fn(&mut Conn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let permit = self.quick.free.acquire().await.map_err(Error::internal)?;
+        let permit = self
+            .quick
+            .free
+            .acquire()
+            .await
+            .map_err(|error| Error::internal(error))?;
         let (outcome, is_stopped) = self.quick.run(Allowance::quick(), &work);
         drop(permit);
         if is_stopped {
@@ -157,7 +162,7 @@ impl Sqlite {
     ) -> Result<T> {
         self.slow_reads.fetch_add(1, Ordering::Relaxed);
         let free = Arc::clone(&self.slow.free).acquire_owned().await;
-        let permit = free.map_err(Error::internal)?;
+        let permit = free.map_err(|error| Error::internal(error))?;
         let (slow, caller) = (Arc::clone(&self.slow), Caller::default());
         let allowance = Allowance::long(self.limit, &caller);
         let reading = tokio::task::spawn_blocking(move || {
@@ -168,7 +173,7 @@ impl Sqlite {
             }
             outcome
         });
-        reading.await.map_err(Error::internal)?
+        reading.await.map_err(|error| Error::internal(error))?
     }
 
     pub(super) async fn write<T: Send + 'static>(

@@ -175,7 +175,7 @@ fn look_through(file: Incoming) -> Result<Result<Looked, Rule>> {
     content
         .seek(SeekFrom::Start(0))
         .and_then(|_| (&content).take(HEAD as u64).read_to_end(&mut head))
-        .map_err(Error::internal)?;
+        .map_err(|error| Error::internal(error))?;
     let media = MediaType::sniff(&head, &name);
     let kept = match metadata::kept(&content, size, media.as_str()) {
         Ok(kept) => kept,
@@ -217,7 +217,7 @@ async fn write(app: &App, found: Looked) -> Result<KeptFile> {
         id,
         name: found.name,
         content_type: found.media,
-        size: i64::try_from(size).map_err(Error::internal)?,
+        size: i64::try_from(size).map_err(|error| Error::internal(error))?,
         width,
         height,
         created_at,
@@ -232,7 +232,9 @@ fn pieces(content: File, pieces: Vec<Piece>) -> impl Stream<Item = Result<Bytes>
             return Ok(None);
         };
         let (content, bytes) = match chunk {
-            Piece::Of(range) => read_part(content, range).await.map_err(Error::internal)?,
+            Piece::Of(range) => read_part(content, range)
+                .await
+                .map_err(|error| Error::internal(error))?,
             Piece::Bytes(bytes) => (content, bytes.into()),
             Piece::Zeros(count) => (content, vec![0; count as usize].into()),
         };

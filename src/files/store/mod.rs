@@ -235,7 +235,7 @@ pub struct Changed {
 /// Takes files off a post or a comment, whose row is locked, and attaches new ones whose bytes are safe.
 ///
 /// # Errors
-/// Those of [`detach`], at `removeAttachmentIds`, and of [`attach`].
+/// `INVALID` at `removeAttachmentIds` for ids that are not its files, and those of [`attach`].
 pub fn change(
     conn: &mut Conn,
     app: &App,

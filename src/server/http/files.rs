@@ -288,7 +288,7 @@ fn disposition(found: &Found) -> String {
 }
 
 fn value(text: String) -> Result<HeaderValue> {
-    HeaderValue::try_from(text).map_err(Error::internal)
+    HeaderValue::try_from(text).map_err(|error| Error::internal(error))
 }
 
 /// A refusal of any kind looks the same. Only a backend that is away is told.

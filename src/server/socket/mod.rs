@@ -180,7 +180,7 @@ impl Handshake {
             .filter(|key| key.len() == KEY_LENGTH)
             .ok_or_else(|| wrong("Sec-WebSocket-Key"))?;
         let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()));
-        let accept = accept.map_err(Error::internal)?;
+        let accept = accept.map_err(|error| Error::internal(error))?;
         let on_upgrade = parts
             .extensions
             .remove::<OnUpgrade>()

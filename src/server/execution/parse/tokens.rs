@@ -63,7 +63,7 @@ impl Tokens {
         }
         let end = advanced(at, source.get(counted..).unwrap_or_default());
         places.push((source.len(), end));
-        let source = String::from_utf8(spaced).map_err(Error::internal)?;
+        let source = String::from_utf8(spaced).map_err(|error| Error::internal(error))?;
         Ok(Self { source, places })
     }
 

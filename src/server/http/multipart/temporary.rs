@@ -60,7 +60,7 @@ impl Temporary {
             file.write_all(&waiting)?;
             Ok((file, waiting))
         });
-        let written = writing.await.map_err(Error::internal)?;
+        let written = writing.await.map_err(|error| Error::internal(error))?;
         let (file, mut written) = written.map_err(unwritable)?;
         written.clear();
         self.waiting = written;
