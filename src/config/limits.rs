@@ -254,6 +254,22 @@ pub struct Limits {
         value_name = "N"
     )]
     pub chats: u32,
+    /// Chat sessions that one user has created, direct chats included.
+    #[arg(
+        long = "limit-chat-sessions",
+        env = "LIMIT_CHAT_SESSIONS",
+        default_value_t = 1_000,
+        value_name = "N"
+    )]
+    pub chat_sessions: u32,
+    /// Open invitations to the chat sessions of one user.
+    #[arg(
+        long = "limit-invitations",
+        env = "LIMIT_INVITATIONS",
+        default_value_t = 1_000,
+        value_name = "N"
+    )]
+    pub invitations: u32,
 }
 
 /// At least one.

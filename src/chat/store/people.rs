@@ -89,7 +89,7 @@ pub async fn leave(app: &App, actor: &SignedIn, id: ChatSessionId) -> Result<Opt
 ///
 /// # Errors
 /// `NOT_FOUND`; `FORBIDDEN`; `CONFLICT` for a closed session and for a direct chat; `INVALID` at `userIds.N` for unknown
-/// users.
+/// users; `LIMIT_EXCEEDED` for too many invitations.
 pub async fn invite(
     app: &App,
     actor: &SignedIn,
@@ -97,12 +97,14 @@ pub async fn invite(
     users: Vec<UserId>,
 ) -> Result<ChatSession> {
     let (actor, now, told) = (*actor, app.clock.now(), users.clone());
+    let most = app.config.limits.invitations;
     let session = app
         .db
         .write(move |conn| {
             let standing = Standing::locked(conn, &actor, id)?;
             let session = standing.managed()?.open("id")?.session;
             insert_invitations(conn, &session, &users, "userIds", now)?;
+            check_invitations(conn, &session, most)?;
             Ok(session)
         })
         .await?;
@@ -292,6 +294,28 @@ pub(super) fn insert_invitations(
         .execute(c))?;
     }
     Ok(())
+}
+
+/// # Errors
+/// `LIMIT_EXCEEDED` when there are more than `most` invitations to the sessions of the one who created `session`.
+pub(super) fn check_invitations(conn: &mut Conn, session: &ChatSession, most: u32) -> Result<()> {
+    // Those who are gone invite nobody.
+    let Some(creator) = session.creator_id else {
+        return Ok(());
+    };
+    let open: Vec<UserId> = on!(conn, |c| chat_invitations::table
+        .inner_join(chat_sessions::table)
+        .filter(chat_sessions::creator_id.eq(creator))
+        .select(chat_invitations::user_id)
+        .limit(i64::from(most) + 1)
+        .load(c))?;
+    if open.len() <= most as usize {
+        return Ok(());
+    }
+    Err(Error::LimitExceeded {
+        what: "open invitations",
+        limit: most.into(),
+    })
 }
 
 /// Some participants of a session: all of an ordinary one.

@@ -8,7 +8,7 @@ use crate::{
     accounts::store::users,
     app::App,
     chat::{ChatSession, DirectKey, Information, SessionDeleted, SessionName},
-    db::{on, tables::chat_sessions},
+    db::{Conn, on, tables::chat_sessions},
     error::{Error, Result, Rule},
     ids::{ChatSessionId, UserId},
 };
@@ -26,7 +26,7 @@ pub struct NewSession {
 /// Creates a session, in which its creator takes part.
 ///
 /// # Errors
-/// `INVALID` at `inviteIds.N` for unknown users.
+/// `INVALID` at `inviteIds.N` for unknown users; `LIMIT_EXCEEDED` for too many sessions or invitations.
 pub async fn insert(app: &App, actor: &SignedIn, new: NewSession) -> Result<ChatSession> {
     let now = app.clock.now();
     let session = ChatSession {
@@ -45,15 +45,18 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewSession) -> Result<Chat
     };
     let (actor, invited) = (*actor, new.invited);
     let told = invited.clone();
+    let limits = app.config.limits.clone();
     let session = app
         .db
         .write(move |conn| {
             access::lock_user(conn, &Actor::SignedIn(actor))?;
+            check_number(conn, actor.id, limits.chat_sessions)?;
             on!(conn, |c| diesel::insert_into(chat_sessions::table)
                 .values(&session)
                 .execute(c))?;
             people::insert(conn, session.id, actor.id, now)?;
             people::insert_invitations(conn, &session, &invited, "inviteIds", now)?;
+            people::check_invitations(conn, &session, limits.invitations)?;
             Ok(session.clone())
         })
         .await?;
@@ -63,10 +66,27 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewSession) -> Result<Chat
     Ok(session)
 }
 
+/// # Errors
+/// `LIMIT_EXCEEDED` when `creator`, whose row is locked, has `most` sessions.
+fn check_number(conn: &mut Conn, creator: UserId, most: u32) -> Result<()> {
+    let own = chat_sessions::table
+        .filter(chat_sessions::creator_id.eq(creator))
+        .select(chat_sessions::id)
+        .limit(most.into());
+    let number: Vec<ChatSessionId> = on!(conn, |c| own.load(c))?;
+    if number.len() < most as usize {
+        return Ok(());
+    }
+    Err(Error::LimitExceeded {
+        what: "chat sessions",
+        limit: most.into(),
+    })
+}
+
 /// The direct chat between `actor` and `other`, which is created if there is none. It is back in the list of `actor`.
 ///
 /// # Errors
-/// `INVALID` at `userId` for oneself and for unknown users.
+/// `INVALID` at `userId` for oneself and for unknown users; `LIMIT_EXCEEDED` for too many sessions.
 pub async fn start_direct(app: &App, actor: &SignedIn, other: UserId) -> Result<ChatSession> {
     if other == actor.id {
         return Err(Error::invalid("userId", Rule::State));
@@ -79,6 +99,7 @@ pub async fn start_direct(app: &App, actor: &SignedIn, other: UserId) -> Result<
     let two = users::find(app, other).await.map_err(unknown)?;
     let now = app.clock.now();
     let key = DirectKey::of(one.id, two.id);
+    let most = app.config.limits.chat_sessions;
     let name = SessionName::of_direct(&one.name.text, &two.name.text);
     let session = ChatSession {
         id: app.clock.id(),
@@ -106,6 +127,7 @@ pub async fn start_direct(app: &App, actor: &SignedIn, other: UserId) -> Result<
             .values(&session)
             .execute(c))?;
             if inserted == 1 {
+                check_number(conn, one.id, most + 1)?;
                 people::insert(conn, session.id, one.id, now)?;
                 people::insert(conn, session.id, two.id, now)?;
                 return Ok((session.clone(), true));

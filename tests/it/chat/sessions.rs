@@ -365,3 +365,56 @@ async fn sessions_are_listed_by_their_latest_activity_and_found_by_name() {
     let rest = ben.run(document, json!({ "a": after })).await;
     assert_eq!(*rest.at("chatSessions.nodes"), json!([{ "name": "Two" }]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_creates_so_many_sessions_and_has_so_many_invitations_open() {
+    let flags = ["--limit-chat-sessions", "2", "--limit-invitations", "2"];
+    let app = TestApp::with(&flags).await;
+    let (ann, ben) = app.two_users().await;
+    let (cid, dan) = (app.user("cid").await, app.user("dan").await);
+    let create = async |client: &Client, invited: &[&Client]| {
+        let invited: Vec<&str> = invited.iter().map(|client| &*client.id).collect();
+        let input = json!({ "name": "s", "information": "i", "inviteIds": invited });
+        client
+            .mutate("createChatSession", input, "chatSession { id }")
+            .await
+    };
+    let direct = async |client: &Client, other: &Client| {
+        let input = json!({ "userId": other.id });
+        client
+            .mutate("startDirectChat", input, "chatSession { id }")
+            .await
+    };
+
+    let refused = create(&ann, &[&ben, &cid, &dan]).await;
+    assert_eq!(refused.code(), "LIMIT_EXCEEDED");
+    let session = create(&ann, &[&ben])
+        .await
+        .text("createChatSession.chatSession.id");
+    let invite = async |users: &[&Client]| {
+        let users: Vec<&str> = users.iter().map(|client| &*client.id).collect();
+        act(
+            &ann,
+            "inviteToChatSession",
+            &session,
+            json!({ "userIds": users }),
+        )
+        .await
+    };
+    assert_eq!(invite(&[&cid, &dan]).await.code(), "LIMIT_EXCEEDED");
+    invite(&[&cid]).await.data();
+    // One who comes makes room for another.
+    ben.join(&session).await;
+    invite(&[&dan]).await.data();
+
+    direct(&ann, &ben).await.data();
+    assert_eq!(direct(&ann, &cid).await.code(), "LIMIT_EXCEEDED");
+    assert_eq!(create(&ann, &[]).await.code(), "LIMIT_EXCEEDED");
+    // What is there already is found, and others have their own.
+    direct(&ann, &ben).await.data();
+    direct(&cid, &ann).await.data();
+    act(&ann, "deleteChatSession", &session, json!({}))
+        .await
+        .data();
+    create(&ann, &[]).await.data();
+}
