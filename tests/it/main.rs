@@ -40,3 +40,4 @@ mod servers;
 mod sessions;
 mod unread;
 mod views;
+mod walks;
