@@ -292,14 +292,14 @@ fn get(address: &str, path: &str) -> String {
 #[test]
 fn a_key_in_the_file_that_is_no_setting_is_warned_of() {
     let volume = tempfile::tempdir().unwrap();
-    let file = "LIMIT_BODY=2000\nLIMIT_BODDY=1000\n# LIMIT_COMMENT=1\n";
+    let file = "LIMIT_BODY=2000\nLIMIT_BODIES=1000\n# LIMIT_COMMENT=1\n";
     std::fs::write(volume.path().join(".env"), file).unwrap();
 
     let done = run(volume.path(), &["schema"], "");
 
     assert!(done.status.success());
     let warned = String::from_utf8_lossy(&done.stderr);
-    assert!(warned.contains("LIMIT_BODDY is not a setting"), "{warned}");
+    assert!(warned.contains("LIMIT_BODIES is not a setting"), "{warned}");
     assert!(
         !warned.contains("LIMIT_BODY ") && !warned.contains("COMMENT"),
         "{warned}"
