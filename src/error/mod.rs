@@ -278,6 +278,12 @@ pub struct Cause {
 }
 
 impl Cause {
+    /// What it says, without the place.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        self.error.to_string()
+    }
+
     /// The cause, if it is of this type.
     #[must_use]
     pub fn downcast_ref<T: std::error::Error + 'static>(&self) -> Option<&T> {

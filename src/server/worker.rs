@@ -285,7 +285,7 @@ async fn attempt(
 /// For admins, who see causes.
 fn describe(error: &Error) -> String {
     match error {
-        Error::Internal(cause) => cause.to_string(),
+        Error::Internal(cause) => cause.sentence(),
         error => error.to_string(),
     }
 }
