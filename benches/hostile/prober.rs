@@ -30,8 +30,8 @@ impl Waits {
     }
 }
 
-/// Reads a list again and again. A wait begins when the request was due, so that one long answer counts for all that it
-/// kept waiting.
+/// Reads a list again and again. A long wait counts also for the requests that were due meanwhile, each as long as it would
+/// have waited.
 pub fn probe(target: &Target, time: Duration) -> Waits {
     let query = "{ viewer { name } posts(first: 20) { nodes { title author { name } } } }";
     let body = json!({ "query": query }).to_string();
@@ -48,6 +48,7 @@ pub fn probe(target: &Target, time: Duration) -> Waits {
     let (mut stream, mut due) = (None, began);
     while due < began + time {
         thread::sleep(due.saturating_duration_since(Instant::now()));
+        let began_to_wait = Instant::now();
         if stream.is_none() {
             stream = TcpStream::connect(("127.0.0.1", target.port)).ok();
         }
@@ -58,8 +59,15 @@ pub fn probe(target: &Target, time: Duration) -> Waits {
             found.failed += 1;
             stream = None;
         }
-        found.waits.push(due.elapsed().as_secs_f64() * 1_000.0);
-        due += EVERY;
+        let mut waited = began_to_wait.elapsed();
+        due = (due + EVERY).max(Instant::now());
+        loop {
+            found.waits.push(waited.as_secs_f64() * 1_000.0);
+            match waited.checked_sub(EVERY) {
+                Some(less) => waited = less,
+                None => break,
+            }
+        }
     }
     found.waits.sort_by(f64::total_cmp);
     found
