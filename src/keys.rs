@@ -36,6 +36,11 @@ impl Keys {
     }
 }
 
+/// Bytes of a signature.
+const SIGNATURE: usize = 16;
+/// What [`Key::sign`] makes.
+pub type Signature = [u8; SIGNATURE];
+
 /// A key for keyed hashes of one purpose.
 pub struct Key([u8; 32]);
 
@@ -50,10 +55,19 @@ impl Key {
         keyed_hash(&self.0, parts)
     }
 
-    /// Whether `start` is the start of the hash of `parts`. It takes the same time wherever they differ.
+    /// A signature of `parts`: the start of their hash.
     #[must_use]
-    pub fn has_signed(&self, parts: &[&[u8]], start: &[u8]) -> bool {
-        keyed(&self.0, parts).verify_truncated_left(start).is_ok()
+    pub fn sign(&self, parts: &[&[u8]]) -> Signature {
+        let mut signature = Signature::default();
+        signature.copy_from_slice(&self.hash(parts)[..SIGNATURE]);
+        signature
+    }
+
+    /// Whether this is the signature of `parts`. It takes the same time wherever they differ.
+    #[must_use]
+    pub fn has_signed(&self, parts: &[&[u8]], signature: &Signature) -> bool {
+        let mac = keyed(&self.0, parts);
+        mac.verify_truncated_left(signature).is_ok()
     }
 }
 

@@ -103,7 +103,7 @@ impl Rights {
                 let rows: Vec<(SignInId, Role)> = on!(conn, |c| {
                     sign_in_sessions::table
                         .inner_join(users::table)
-                        .filter(sign_in_sessions::id.eq_any(sessions.iter().copied()))
+                        .filter(sign_in_sessions::id.eq_any(&sessions))
                         .filter(sign_in_sessions::expires_at.gt(now))
                         .filter(users::is_banned.eq(false))
                         .select((sign_in_sessions::id, users::role))

@@ -163,28 +163,26 @@ fn issuer(app: &App) -> String {
 /// # Errors
 /// `INTERNAL` when the system has no random numbers.
 pub fn random() -> Result<String> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|e| Error::internal(e.to_string()))?;
-    Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(random_bytes()?))
 }
 
-/// Bytes of a session's id, of what nobody can guess, and of the signature over both.
-const REFRESH_PARTS: (usize, usize, usize) = (16, 32, 16);
+/// Bytes that nobody can guess.
+const RANDOM: usize = 32;
+
+fn random_bytes() -> Result<[u8; RANDOM]> {
+    let mut bytes = [0; RANDOM];
+    getrandom::fill(&mut bytes).map_err(|e| Error::internal(e.to_string()))?;
+    Ok(bytes)
+}
 
 /// A refresh token of `session`. It names the session, so that a used one that comes back is known without being kept.
 ///
 /// # Errors
 /// `INTERNAL` when the system has no random numbers.
 pub fn refresh_token(keys: &Keys, session: SignInId) -> Result<String> {
-    let mut random = [0; REFRESH_PARTS.1];
-    getrandom::fill(&mut random).map_err(|e| Error::internal(e.to_string()))?;
-    let session = session.uuid();
-    let signature = keys.refresh_tokens.hash(&[session.as_bytes(), &random]);
-    let parts = [
-        session.as_bytes(),
-        &random[..],
-        &signature[..REFRESH_PARTS.2],
-    ];
+    let (session, random) = (session.uuid().into_bytes(), random_bytes()?);
+    let signature = keys.refresh_tokens.sign(&[&session, &random]);
+    let parts = [&session[..], &random, &signature];
     Ok(BASE64_URL_SAFE_NO_PAD.encode(parts.concat()))
 }
 
@@ -192,14 +190,13 @@ pub fn refresh_token(keys: &Keys, session: SignInId) -> Result<String> {
 #[must_use]
 pub fn signed_session(keys: &Keys, refresh_token: &str) -> Option<SignInId> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(refresh_token).ok()?;
-    let (session, rest) = bytes.split_at_checked(REFRESH_PARTS.0)?;
-    let (random, signature) = rest.split_at_checked(REFRESH_PARTS.1)?;
-    let is_ours = signature.len() == REFRESH_PARTS.2
-        && keys
-            .refresh_tokens
-            .has_signed(&[session, random], signature);
-    let session = Uuid::from_slice(session).ok()?;
-    is_ours.then(|| SignInId::from_uuid(session))
+    let (session, rest) = bytes.split_first_chunk::<16>()?;
+    let (random, signature) = rest.split_first_chunk::<RANDOM>()?;
+    let signature = signature.try_into().ok()?;
+    let is_ours = keys
+        .refresh_tokens
+        .has_signed(&[session, random], signature);
+    is_ours.then(|| SignInId::from_uuid(Uuid::from_bytes(*session)))
 }
 
 /// The stored form of a random token. The token has too many bits to be guessed, so a fast hash is enough.

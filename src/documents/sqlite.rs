@@ -1,7 +1,7 @@
 //! Documents in an SQLite file of their own: a table per collection with JSON in it, and indexes over JSON paths. Reads
 //! block threads that nothing else needs: neither the runtime's nor the relational database's.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use diesel::{
     QueryableByName, RunQueryDsl,
@@ -11,8 +11,6 @@ use diesel::{
     sql_types::{BigInt, Text},
     sqlite::{Sqlite as Backend, SqliteConnection},
 };
-use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 use super::{
     Document, Index, Inserted, LARGEST, Range, Replaced, Sign, UNAVAILABLE, Value, duplicate_of,
@@ -21,7 +19,7 @@ use crate::{
     config::{Config, Fault, Synchronous},
     db::{
         Conn,
-        sqlite::{Allowance, Caller, Files, Writer, connect, create_private, run_guarded, within},
+        sqlite::{Files, Readers, Writer, connect, create_private},
     },
     error::{Error, Result},
 };
@@ -32,14 +30,9 @@ const READERS: usize = 4;
 pub(super) struct Sqlite {
     files: Files,
     writer: Writer,
-    readers: Arc<Readers>,
+    readers: Readers<SqliteConnection>,
     /// How long a read may take.
     limit: Duration,
-}
-
-struct Readers {
-    idle: Mutex<Vec<SqliteConnection>>,
-    free: Arc<Semaphore>,
 }
 
 #[derive(QueryableByName)]
@@ -66,19 +59,15 @@ impl Sqlite {
         };
         let pragmas = format!("PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};");
         let writer = connect(&path, &pragmas).map_err(|e| fault(&e))?;
-        let idle: Result<Vec<_>, _> = (0..READERS)
-            .map(|_| connect(&path, "PRAGMA query_only = ON;"))
-            .collect();
+        let connect = || connect(&path, "PRAGMA query_only = ON;");
+        let readers = Readers::open(READERS, connect).map_err(|e| fault(&e))?;
         let files = Files::of(&path).map_err(|e| fault(&e))?;
         let writer = Conn::Sqlite(writer);
         Ok(Self {
             writer: Writer::start("document-writer", writer, files.clone())
                 .map_err(|e| fault(&e))?,
             files,
-            readers: Arc::new(Readers {
-                idle: Mutex::new(idle.map_err(|e| fault(&e))?),
-                free: Arc::new(Semaphore::new(READERS)),
-            }),
+            readers,
             limit: config.limits.request_time,
         })
     }
@@ -87,21 +76,7 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let free = Arc::clone(&self.readers.free).acquire_owned().await;
-        let permit = free.map_err(|error| Error::internal(error))?;
-        let (readers, caller) = (Arc::clone(&self.readers), Caller::default());
-        let allowance = Allowance::long(self.limit, &caller);
-        let reading = tokio::task::spawn_blocking(move || {
-            let mut conn = readers.idle.lock().pop().ok_or(UNAVAILABLE)?;
-            let (outcome, is_stopped) = within(allowance, || run_guarded(|| work(&mut conn)));
-            readers.idle.lock().push(conn);
-            drop(permit);
-            if is_stopped {
-                tracing::warn!("a read that took too long was stopped");
-            }
-            outcome
-        });
-        reading.await.map_err(|error| Error::internal(error))?
+        self.readers.read_apart(self.limit, work).await
     }
 
     async fn write<T: Send + 'static>(

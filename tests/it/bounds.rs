@@ -13,12 +13,13 @@ use crate::support::{Backends, Client, TestApp, any_board};
 /// Posts on a board that only admins may enter. They come first in every order.
 const OTHERS: usize = 100_000;
 
-async fn fill(app: &TestApp, board: &str) {
+/// Puts posts on a board, which are numbered from the one after `from`.
+async fn fill(app: &TestApp, board: &str, from: usize, posts: usize) {
     let board = BoardId::parse(board).unwrap();
     let insert = format!(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {OTHERS}) \
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {posts}) \
          INSERT INTO posts (id, board_id, title, is_visible, view_count, like_count, comment_count, created_at, changed_at, content) \
-         SELECT CAST(printf('%016d', i) AS BLOB), ?, 'private', TRUE, 10 + i, 10 + i, 10 + i, 1, 4000000000000000 + i, '' FROM n"
+         SELECT CAST(printf('%016d', {from} + i) AS BLOB), ?, 'private', TRUE, 10 + i, 10 + i, 10 + i, 1, 4000000000000000 + i, '' FROM n"
     );
     let write = move |conn: &mut Conn| {
         on!(conn, |c| diesel::sql_query(&insert)
@@ -90,7 +91,7 @@ async fn a_page_of_posts_is_read_from_the_boards_that_the_reader_may_enter() {
         }
     }
     let secret = json!({ "name": "secret", "information": "i", "isVisible": false });
-    fill(&app, &admin.board(secret).await).await;
+    fill(&app, &admin.board(secret).await, 0, OTHERS).await;
 
     for (order, of_ann) in &expected {
         assert_eq!(of_ann.len(), 12);
@@ -105,6 +106,29 @@ async fn a_page_of_posts_is_read_from_the_boards_that_the_reader_may_enter() {
     let total = ann.query("{ posts { totalCount } }").await;
     assert_eq!(total.at("posts.totalCount"), 12);
     assert_eq!(app.app.db.slow_reads(), 1, "a total of these reads them");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_boards_are_one_statement_however_much_they_read() {
+    let app = TestApp::on(Backends::Embedded, &[]).await;
+    let (admin, ann) = (app.admin().await, app.user("ann").await);
+    for n in 0..20 {
+        let input = json!({ "name": format!("board {n}"), "information": "i" });
+        fill(&app, &admin.board(input).await, n * 200, 200).await;
+    }
+
+    for client in [&admin, &ann] {
+        for first in [2, 100] {
+            let document = format!(
+                "{{ boards {{ nodes {{ posts(first: {first}) {{ nodes {{ title }} }} }} }} }}"
+            );
+            app.forget().await;
+            let before = app.app.db.statements();
+            client.query(&document).await.data();
+
+            assert_eq!(app.app.db.statements() - before, 3, "{document}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

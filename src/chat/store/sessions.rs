@@ -45,18 +45,19 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewSession) -> Result<Chat
     };
     let (actor, invited) = (*actor, new.invited);
     let told = invited.clone();
-    let limits = app.config.limits.clone();
+    let limits = &app.config.limits;
+    let (most, most_invitations) = (limits.chat_sessions, limits.invitations);
     let session = app
         .db
         .write(move |conn| {
             access::lock_user(conn, &Actor::SignedIn(actor))?;
-            check_number(conn, actor.id, limits.chat_sessions)?;
+            check_number(conn, actor.id, most)?;
             on!(conn, |c| diesel::insert_into(chat_sessions::table)
                 .values(&session)
                 .execute(c))?;
             people::insert(conn, session.id, actor.id, now)?;
             people::insert_invitations(conn, &session, &invited, "inviteIds", now)?;
-            people::check_invitations(conn, &session, limits.invitations)?;
+            people::check_invitations(conn, &session, most_invitations)?;
             Ok(session.clone())
         })
         .await?;

@@ -2,35 +2,32 @@
 
 mod allowance;
 mod files;
+mod pool;
 mod writer;
 
 use std::{
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use diesel::{connection::SimpleConnection, sqlite::SqliteConnection};
 use futures_util::FutureExt;
-use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 pub(crate) use self::{
-    allowance::{Allowance, Caller, within},
+    allowance::{Allowance, within},
     files::{Files, connect, create_private},
+    pool::Readers,
     writer::{Writer, run_guarded},
 };
 
 use super::{
-    Conn, Statements, UNAVAILABLE, Version,
+    Conn, Statements, Version,
     migrations::{self, Action, Migration},
 };
 use crate::{
     config::{Config, Fault, Synchronous},
-    error::{Error, Result},
+    error::Result,
 };
 
 /// The number of connections that read from SQLite. More than there are cores mostly wait for the disk, but a few help:
@@ -49,48 +46,13 @@ pub(super) struct Sqlite {
     files: Files,
     writer: Writer,
     /// For reads on the threads of the runtime.
-    quick: Readers,
+    quick: Readers<Conn>,
     /// For reads that turned out to take long, on threads of their own.
-    slow: Arc<Readers>,
+    slow: Readers<Conn>,
     /// How long they may take.
     limit: Duration,
     /// How many there were.
     slow_reads: AtomicU64,
-}
-
-struct Readers {
-    idle: Mutex<Vec<Conn>>,
-    free: Arc<Semaphore>,
-}
-
-impl Readers {
-    fn open(
-        count: usize,
-        connect: impl Fn() -> Result<SqliteConnection, Fault>,
-    ) -> Result<Self, Fault> {
-        let idle: Result<Vec<_>, _> = (0..count).map(|_| connect().map(Conn::Sqlite)).collect();
-        Ok(Self {
-            idle: Mutex::new(idle?),
-            free: Arc::new(Semaphore::new(count)),
-        })
-    }
-
-    /// Runs `work` on an idle connection, of which the caller's permit says that there is one. Returns whether the
-    /// allowance was used up.
-    fn run<T>(
-        &self,
-        allowance: Allowance,
-        work: impl FnOnce(&mut Conn) -> Result<T>,
-    ) -> (Result<T>, bool) {
-        // Nothing below unwinds, so the connection is always returned.
-        let idle = self.idle.lock().pop();
-        let Some(mut conn) = idle else {
-            return (Err(UNAVAILABLE), false);
-        };
-        let done = within(allowance, || run_guarded(|| work(&mut conn)));
-        self.idle.lock().push(conn);
-        done
-    }
 }
 
 impl Sqlite {
@@ -102,7 +64,7 @@ impl Sqlite {
             let mut reader = connect(&path, "PRAGMA query_only = ON;")
                 .map_err(|e| fault(format!("cannot open {}: {e}", path.display())))?;
             statements.watch(&mut reader);
-            Ok(reader)
+            Ok(Conn::Sqlite(reader))
         };
         let quick = Readers::open(readers(), connect)?;
         let slow = Readers::open(slow_readers(), connect)?;
@@ -116,7 +78,7 @@ impl Sqlite {
             files,
             writer,
             quick,
-            slow: Arc::new(slow),
+            slow,
             limit: config.limits.request_time,
             slow_reads: AtomicU64::default(),
         })
@@ -141,39 +103,12 @@ impl Sqlite {
         &self,
         work: impl Fn(&mut Conn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let permit = self
-            .quick
-            .free
-            .acquire()
-            .await
-            .map_err(|error| Error::internal(error))?;
-        let (outcome, is_stopped) = self.quick.run(Allowance::quick(), &work);
-        drop(permit);
-        if is_stopped {
-            self.read_slowly(work).boxed().await
-        } else {
-            outcome
+        let (outcome, is_stopped) = self.quick.read_here(&work).await;
+        if !is_stopped {
+            return outcome;
         }
-    }
-
-    async fn read_slowly<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Conn) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
         self.slow_reads.fetch_add(1, Ordering::Relaxed);
-        let free = Arc::clone(&self.slow.free).acquire_owned().await;
-        let permit = free.map_err(|error| Error::internal(error))?;
-        let (slow, caller) = (Arc::clone(&self.slow), Caller::default());
-        let allowance = Allowance::long(self.limit, &caller);
-        let reading = tokio::task::spawn_blocking(move || {
-            let (outcome, is_stopped) = slow.run(allowance, work);
-            drop(permit);
-            if is_stopped {
-                tracing::warn!("a read that took too long was stopped");
-            }
-            outcome
-        });
-        reading.await.map_err(|error| Error::internal(error))?
+        self.slow.read_apart(self.limit, work).boxed().await
     }
 
     pub(super) async fn write<T: Send + 'static>(

@@ -212,15 +212,20 @@ type Reading = fn(&mut Conn, &Actor, &[&Asked<PostList>]) -> Result<Vec<Vec<Post
 /// The pages of ordered lists. A list of all boards may begin with any number of posts that the actor may not read; when
 /// there are many, it is read from the boards that the actor may enter.
 fn ordered(conn: &mut Conn, actor: &Actor, asked: &[&Asked<PostList>]) -> Result<Vec<Vec<Post>>> {
+    let may_skip_others = |list: &PostList| {
+        let is_of_all = list.board.is_none() && list.author.is_none() && list.search.is_none();
+        is_of_all && !actor.is_admin()
+    };
+    if !asked.iter().any(|(list, _)| may_skip_others(list)) {
+        return in_order(conn, actor, asked);
+    }
     if let Some(found) = conn.if_short(|conn| in_order(conn, actor, asked)) {
         return found;
     }
-    let is_of_all =
-        |list: &PostList| list.board.is_none() && list.author.is_none() && list.search.is_none();
     let mut found = Vec::with_capacity(asked.len());
     for one in asked {
         let (list, page) = one;
-        if is_of_all(list) && !actor.is_admin() {
+        if may_skip_others(list) {
             found.push(from_boards(conn, actor, list, page)?);
         } else {
             found.extend(in_order(conn, actor, &[one])?);

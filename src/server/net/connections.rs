@@ -34,7 +34,7 @@ pub struct Connections {
 /// A connection that is open, or a request that is answered, until this is dropped.
 pub struct Admitted {
     _permit: OwnedSemaphorePermit,
-    _of_address: Option<Taken>,
+    _of_address: Taken,
     /// Whether it is one too many.
     pub is_spare: bool,
     /// Whether it belongs to a trusted proxy.
@@ -74,24 +74,21 @@ impl Connections {
         let peer = peer.to_canonical();
         let is_proxy = self.proxies.iter().any(|network| network.contains(&peer));
         let address = access::neighbourhood(peer);
-        let admit = |permits: &Arc<Semaphore>, seat: Option<Option<Taken>>, is_spare| {
+        let most = match is_proxy {
+            true => usize::MAX,
+            false => self.most_of_address,
+        };
+        let admit = |permits: &Arc<Semaphore>, of_address: Option<Taken>, is_spare| {
             Some(Admitted {
-                _of_address: seat?,
+                _of_address: of_address?,
                 _permit: Arc::clone(permits).try_acquire_owned().ok()?,
                 is_spare,
                 is_proxy,
             })
         };
-        let seat = match is_proxy {
-            true => Some(None),
-            false => self
-                .of_address
-                .take(address, self.most_of_address)
-                .map(Some),
-        };
-        admit(&self.all, seat, false).or_else(|| {
+        admit(&self.all, self.of_address.take(address, most), false).or_else(|| {
             let spare = self.spare_of_address.take(address, SPARE_OF_ADDRESS);
-            admit(&self.spare, spare.map(Some), true)
+            admit(&self.spare, spare, true)
         })
     }
 

@@ -152,11 +152,16 @@ async fn traced(mut request: Request, next: Next) -> Response {
 fn panicked(_: Box<dyn Any + Send>) -> Response<Body> {
     let error = Error::internal("a request panicked");
     tracing::error!("a request panicked");
+    refusal(StatusCode::INTERNAL_SERVER_ERROR, &error)
+}
+
+/// The response to a request of which nothing is known, not even the language.
+pub(super) fn refusal(status: StatusCode, error: &Error) -> Response<Body> {
     let body = serde_json::json!({ "errors": [{
         "message": error.message(Language::En),
         "extensions": { "code": error.code().as_str() },
     }] });
-    (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(body)).into_response()
+    (status, axum::Json(body)).into_response()
 }
 
 #[cfg(test)]

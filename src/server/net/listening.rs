@@ -3,7 +3,7 @@
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Router,
     body::Body,
     extract::ConnectInfo,
     response::{IntoResponse, Response},
@@ -19,11 +19,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{Admitted, Connections, Taken, patient::Patient};
-use crate::{
-    config::Config,
-    error::{Error, Language},
-};
+use super::{Admitted, Connections, Taken, layers::refusal, patient::Patient};
+use crate::{config::Config, error::Error};
 
 /// Bytes that a connection buffers: the headers of a request, and the part of an answer that is being written.
 const BUFFER: usize = 64 << 10;
@@ -143,12 +140,9 @@ fn too_many() -> Response {
     let error = Error::RateLimited {
         retry_after: NO_ROOM,
     };
-    let body = serde_json::json!({ "errors": [{
-        "message": error.message(Language::En),
-        "extensions": { "code": error.code().as_str() },
-    }] });
     let headers = [(header::RETRY_AFTER, NO_ROOM.as_secs().to_string())];
-    (StatusCode::TOO_MANY_REQUESTS, headers, Json(body)).into_response()
+    let refused = refusal(StatusCode::TOO_MANY_REQUESTS, &error);
+    (headers, refused).into_response()
 }
 
 /// Whether the error concerns one connection, and not the listener.

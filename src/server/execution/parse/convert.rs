@@ -51,8 +51,8 @@ impl<'a> Converter<'a> {
                     }
                 }
                 cst::Definition::FragmentDefinition(node) => {
-                    let name = given(node.fragment_name().and_then(|name| name.name()), &node);
-                    let name = name.map_err(|offset| self.expected("a name", offset))?;
+                    let name = node.fragment_name().and_then(|name| name.name());
+                    let name = self.of(name, &node)?;
                     let fragment = self.fragment(&node)?;
                     insert(&mut fragments, &name, fragment, "fragment")?;
                 }
@@ -326,7 +326,7 @@ impl<'a> Converter<'a> {
 
     /// A part that the grammar requires of `node`.
     fn of<T>(&self, part: Option<T>, node: &impl CstNode) -> Result<T, Error> {
-        given(part, node).map_err(|offset| self.expected("more", offset))
+        part.ok_or_else(|| self.expected("more", start(node)))
     }
 
     fn expected(&self, what: &str, offset: usize) -> Error {
@@ -335,10 +335,6 @@ impl<'a> Converter<'a> {
             locations: vec![self.tokens.at(offset)],
         }
     }
-}
-
-fn given<T>(part: Option<T>, node: &impl CstNode) -> Result<T, usize> {
-    part.ok_or_else(|| start(node))
 }
 
 fn start(node: &impl CstNode) -> usize {
