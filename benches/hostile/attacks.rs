@@ -39,6 +39,8 @@ enum Way {
     Query(fn(&Target) -> String),
     /// The same, as Mallory.
     AsMallory(fn(&Target) -> String),
+    /// Sends variables of as many bytes and values as are allowed.
+    Large,
     /// Each time another document, as long as is allowed.
     Documents,
     /// Reads one post under ever new user agents.
@@ -59,10 +61,11 @@ const fn attack(name: &'static str, clients: usize, way: Way) -> Attack {
     Attack { name, clients, way }
 }
 
-pub const ATTACKS: [Attack; 15] = [
+pub const ATTACKS: [Attack; 16] = [
     attack("totals", 16, Way::Query(totals)),
     attack("searches", 16, Way::Query(searches)),
     attack("contents", 16, Way::Query(contents)),
+    attack("large requests", 200, Way::Large),
     attack("documents", 16, Way::Documents),
     attack("views", 16, Way::Views),
     attack("log-ins", 16, Way::Query(log_ins)),
@@ -137,12 +140,16 @@ impl Attack {
     /// Does it again and again, as client `n`. Counts the attempts.
     pub async fn strike(&self, target: Target, n: usize, attempts: &AtomicU64) {
         let (mut kept, port) = (None, target.port);
+        let large = matches!(self.way, Way::Large)
+            .then(large)
+            .unwrap_or_default();
         let bearer = format!("Authorization: Bearer {}\r\n", target.mallory);
         for turn in 0_u64.. {
             attempts.fetch_add(1, Relaxed);
             match self.way {
                 Way::Query(query) => ask(&mut kept, port, &of(&query(&target), "")).await,
                 Way::AsMallory(query) => ask(&mut kept, port, &of(&query(&target), &bearer)).await,
+                Way::Large => ask(&mut kept, port, &large).await,
                 Way::Documents => {
                     let names = " title".repeat(4_900);
                     let query =
@@ -172,6 +179,12 @@ impl Attack {
             }
         }
     }
+}
+
+fn large() -> String {
+    let variables = json!({ "lists": vec![json!([]); 9_900], "text": "m".repeat(1_000_000) });
+    let body = json!({ "query": "{ __typename }", "variables": variables }).to_string();
+    post("application/json", "", body.len(), &body)
 }
 
 fn of(query: &str, more: &str) -> String {

@@ -77,6 +77,15 @@ pub struct Limits {
         value_name = "N", value_parser = clap::value_parser!(u64).range(1..)
     )]
     pub complexity: u64,
+    /// Objects that what runs at once for one address may ask for together; more waits. Events of subscriptions have as
+    /// much for themselves.
+    #[arg(
+        long = "limit-complexity-address",
+        env = "LIMIT_COMPLEXITY_ADDRESS",
+        default_value_t = 5_000,
+        value_name = "N", value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub complexity_address: u64,
     /// Aliases in a document.
     #[arg(
         long = "limit-aliases",

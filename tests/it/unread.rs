@@ -350,3 +350,68 @@ async fn an_answer_that_is_too_large_is_one_error_and_not_one_a_row() {
         assert_eq!(answer.code(), "LIMIT_EXCEEDED", "{}", answer.body);
     }
 }
+
+/// A request with a variable of so many empty lists, each of which takes more memory than its text.
+fn many_values(values: usize) -> Value {
+    json!({ "query": "{ __typename }", "variables": { "lists": vec![json!([]); values] } })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_too_many_values_are_refused_before_they_are_read() {
+    let app = TestApp::start().await;
+    let ann = app.user("ann").await;
+
+    let answer = ann.post(many_values(9_000).to_string()).await;
+    assert!(answer.errors().is_empty(), "{answer:?}");
+    let answer = ann.post(many_values(11_000).to_string()).await;
+    assert_eq!(
+        (answer.code(), answer.status.as_u16()),
+        ("LIMIT_EXCEEDED", 400)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_operations_of_a_socket_bring_is_held_while_they_run_and_bounded() {
+    let bytes = (100 << 10).to_string();
+    let library = Library::open(&["--limit-unread-connection", &bytes]).await;
+    let mut socket = library.socket().await;
+    let boards = library.ann.query("{ boards { nodes { id } } }").await;
+    let board = boards.text("boards.nodes.0.id");
+    let query = "subscription($b: ID!, $c: String) { postAdded(boardId: $b) { author { posts(after: $c) { nodes { id } } } } }";
+    let follow = |id: usize| {
+        let variables = json!({ "b": board, "c": "m".repeat(30 << 10) });
+        let payload = json!({ "query": query, "variables": variables });
+        json!({ "type": "subscribe", "id": id.to_string(), "payload": payload })
+    };
+
+    for id in 1..=3 {
+        say(&mut socket, follow(id)).await;
+    }
+    library.until(|held| held > 90 << 10).await;
+    say(&mut socket, follow(4)).await;
+    let refused = hear(&mut socket).await;
+    assert_eq!(
+        (&refused["type"], &refused["id"]),
+        (&json!("error"), &json!("4"))
+    );
+    assert_eq!(refused["payload"][0]["extensions"]["code"], "RATE_LIMITED");
+
+    let mut values = many_values(10_500);
+    values["query"] = query.into();
+    let many = json!({ "type": "subscribe", "id": "5", "payload": values });
+    say(&mut socket, many).await;
+    let refused = hear(&mut socket).await;
+    assert_eq!(
+        refused["payload"][0]["extensions"]["code"],
+        "LIMIT_EXCEEDED"
+    );
+
+    for id in 1..=3 {
+        say(
+            &mut socket,
+            json!({ "type": "complete", "id": id.to_string() }),
+        )
+        .await;
+    }
+    library.is_given_back().await;
+}

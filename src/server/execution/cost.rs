@@ -121,10 +121,11 @@ fn argument_of<'a>(
     found.args.get(argument)
 }
 
+/// How many objects are requested.
+///
 /// # Errors
-/// `LIMIT_EXCEEDED` if too many objects are requested, unless a page is out of range, which its resolver reports
-/// better.
-pub(super) fn check(costs: &[Cost], variables: &Variables, limits: &Limits) -> Result<(), Error> {
+/// `LIMIT_EXCEEDED` for too many, unless a page is out of range, which its resolver reports better.
+pub(super) fn check(costs: &[Cost], variables: &Variables, limits: &Limits) -> Result<u64, Error> {
     let mut sum = Sum {
         variables,
         page: u64::from(limits.page),
@@ -138,7 +139,7 @@ pub(super) fn check(costs: &[Cost], variables: &Variables, limits: &Limits) -> R
             limit: limits.complexity,
         });
     }
-    Ok(())
+    Ok(total)
 }
 
 struct Sum<'a> {

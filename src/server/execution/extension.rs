@@ -15,7 +15,7 @@ use async_graphql::{
         Extension, ExtensionContext, ExtensionFactory, NextExecute, NextParseQuery, NextResolve,
         NextValidation, ResolveInfo,
     },
-    parser::types::{DocumentOperations, ExecutableDocument},
+    parser::types::{DocumentOperations, ExecutableDocument, OperationType},
 };
 use futures_util::FutureExt;
 use parking_lot::{Mutex, RwLock};
@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     access::{Caller, Client},
-    budget::{self, AnswerSize},
+    budget::{self, Account, AnswerSize, Held, Turn, Turning},
     direct::{Answering, answered, at},
     error::Error,
     loader::Loaders,
@@ -58,6 +58,21 @@ pub(super) struct Run {
     pub rights: Arc<dyn Rights>,
     /// How long it may take, or each event of a subscription.
     pub time: Duration,
+    pub account: Account,
+    /// How many objects it asks for, or each event of a subscription.
+    pub objects: u64,
+    /// What its variables take.
+    pub _held: Option<Held>,
+}
+
+impl Run {
+    async fn turn(&self) -> Turn<'_> {
+        let turning = match self.operation.definition.node.ty {
+            OperationType::Subscription => Turning::Event,
+            OperationType::Query | OperationType::Mutation => Turning::Request,
+        };
+        self.account.turn(turning, self.objects).await
+    }
 }
 
 /// Marks an error that has been reported already.
@@ -225,6 +240,10 @@ impl Extension for Running {
         let loaders = ctx.data_opt::<Loaders>();
         let size = ctx.data_opt::<Answering>().map(|answering| &answering.size);
         let answer = async {
+            let _turn = match run {
+                Some(run) => Some(run.turn().await),
+                None => None,
+            };
             let answer = next.run(ctx, operation_name);
             match loaders {
                 Some(loaders) => loaders.rounds.drive(answer).await,

@@ -81,6 +81,9 @@ impl<E: Executor> Engine<E> {
                 variables: variables.clone(),
                 uploads: Vec::new(),
                 account: account.clone(),
+                // Others wait for it, too, who must not wait for the turn of this caller's address.
+                objects: 0,
+                held: None,
                 deadline: tokio::time::Instant::now(),
             };
             let (engine, caller) = (engine.clone(), Arc::clone(&caller));

@@ -42,7 +42,7 @@ use self::{
 use crate::{
     access::{Access, Caller, Client},
     app::App,
-    budget::{Account, AnswerSize},
+    budget::{Account, AnswerSize, Held},
     config::Limits,
     cpu::{Cpu, Share},
     direct::Answering,
@@ -65,6 +65,8 @@ pub struct RawRequest {
     pub account: Account,
     /// The size of the request in bytes, without uploads.
     pub size: usize,
+    /// What its variables take, for as long as it runs.
+    pub held: Held,
 }
 
 /// Larger requests are prepared on separate threads. Smaller ones take less than a millisecond.
@@ -79,6 +81,9 @@ pub struct Prepared {
     variables: Variables,
     uploads: Vec<UploadValue>,
     account: Account,
+    /// How many objects it asks for.
+    objects: u64,
+    held: Option<Held>,
     /// The deadline of the request, unless it is a subscription.
     deadline: Instant,
 }
@@ -277,6 +282,9 @@ impl<E: Executor> Engine<E> {
             caller: Arc::clone(caller),
             rights: Arc::clone(&self.shared.rights),
             time,
+            account: prepared.account,
+            objects: prepared.objects,
+            _held: prepared.held,
         };
         let answering = Answering {
             size,
@@ -344,7 +352,7 @@ impl Shared {
         let operation = documents
             .decide(registry, &document, index, &variables)
             .map_err(one)?;
-        cost::check(&operation.costs, &variables, limits).map_err(one)?;
+        let objects = cost::check(&operation.costs, &variables, limits).map_err(one)?;
         Ok(Prepared {
             kind: definition.ty,
             root_fields: operation.root_fields.clone(),
@@ -352,6 +360,8 @@ impl Shared {
             variables,
             uploads: Vec::new(),
             account: request.account,
+            objects,
+            held: Some(request.held),
             deadline,
         })
     }

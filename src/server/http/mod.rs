@@ -11,6 +11,8 @@ pub mod files;
 mod media;
 mod multipart;
 
+use std::time::Duration;
+
 use async_graphql::{Executor, parser::types::OperationType};
 use axum::{
     Router,
@@ -20,19 +22,23 @@ use axum::{
 };
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use self::{answer::Refused, media::Media, multipart::Form};
 use crate::{
     access::{Caller, Client},
     ai::graphql::WITH_DATASETS,
-    budget::Arriving,
+    budget::{Account, Arriving, Held, Turn, Turning},
     error::Error,
     server::{
         execution::{Engine, RawRequest},
-        net::{Net, Params},
+        net::{self, Net, Params},
         socket,
     },
 };
+
+/// So many bytes of a request take a turn as long as one object does.
+const AN_OBJECT: usize = 256;
 
 /// The state of the handlers of `/graphql`.
 struct Endpoint<E: Executor> {
@@ -76,33 +82,71 @@ async fn graphql<E: Executor>(
         return Refused::form(StatusCode::NOT_ACCEPTABLE, error).answer(Media::Json, &client);
     };
     let boundary = media::boundary(&parts.headers).filter(|_| parts.method == Method::POST);
+    let account = net.budget.account(client.neighbourhood());
     let answered = match boundary {
         Some(boundary) => {
             let arriving = Arriving::new(&net.budget, client.neighbourhood());
             let form = Form::new(&net.app.config, &parts.headers, body, boundary, arriving);
             // Boxed: other requests would copy a future as large.
-            Box::pin(upload(&net, &engine, &parts, form, &client, media)).await
+            Box::pin(upload(
+                &net, &engine, &parts, form, &client, &account, media,
+            ))
+            .await
         }
-        None => match read(&net, &parts, body, &client).await {
-            Ok((object, size)) => {
-                run(&net, &engine, &parts, object, size, None, &client, media).await
-            }
+        None => match read(&net, &parts, body, &account, &client).await {
+            Ok(asked) => run(&net, &engine, &parts, asked, None, &client, &account, media).await,
             Err(refused) => Err(refused),
         },
     };
     answered.unwrap_or_else(|refused| refused.answer(media, &client))
 }
 
-/// The parameters of a request, and their size in bytes.
-async fn read(
+/// What a request asks for.
+struct Asked<'a> {
+    object: Map<String, Value>,
+    /// Bytes of its text.
+    size: usize,
+    /// What it takes in memory.
+    held: Held,
+    /// The turn to read it and to prepare it.
+    turn: Turn<'a>,
+}
+
+impl<'a> Asked<'a> {
+    /// Reads `text`, when it is the turn of a text as long.
+    async fn read(
+        account: &'a Account,
+        text: &[u8],
+        time: Duration,
+        read: impl FnOnce() -> Result<Map<String, Value>, Refused>,
+    ) -> Result<Self, Refused> {
+        // Nothing is started for an address that does not read its responses.
+        account.check()?;
+        let turn = account.turn(Turning::Request, (text.len() / AN_OBJECT) as u64);
+        let turn = timeout(time, turn).await.map_err(|_| Error::Timeout)?;
+        let held = net::hold(account, text)?;
+        Ok(Self {
+            object: read()?,
+            size: text.len(),
+            held,
+            turn,
+        })
+    }
+}
+
+/// The parameters of a request.
+async fn read<'a>(
     net: &Net,
     parts: &Parts,
     body: axum::body::Body,
+    account: &'a Account,
     client: &Client,
-) -> Result<(Map<String, Value>, usize), Refused> {
+) -> Result<Asked<'a>, Refused> {
+    let limits = &net.app.config.limits;
+    let time = limits.request_time;
     if parts.method != Method::POST {
         let query = parts.uri.query().unwrap_or_default();
-        return Ok((from_query(query)?, query.len()));
+        return Asked::read(account, query.as_bytes(), time, || from_query(query)).await;
     }
     if !media::is_json(&parts.headers) {
         return Err(Refused::form(
@@ -113,11 +157,9 @@ async fn read(
             ),
         ));
     }
-    let limits = &net.app.config.limits;
     let arriving = Arriving::new(&net.budget, client.neighbourhood());
-    let time = limits.request_time;
     let bytes = body::read(body, &parts.headers, limits.body, time, arriving).await?;
-    Ok((from_json(&bytes)?, bytes.len()))
+    Asked::read(account, &bytes, time, || from_json(&bytes)).await
 }
 
 /// Runs a request with files.
@@ -127,6 +169,7 @@ async fn upload<E: Executor>(
     parts: &Parts,
     mut form: Form,
     client: &Client,
+    account: &Account,
     media: Media,
 ) -> Result<Response, Refused> {
     let run = async |form: &mut Form| {
@@ -135,10 +178,25 @@ async fn upload<E: Executor>(
             return Err(Refused::form(StatusCode::FORBIDDEN, Error::Forbidden));
         }
         let operations = form.operations().await?;
-        let size = operations.len();
-        let mut object = from_json(&operations)?;
-        form.map(&mut object).await?;
-        run(net, engine, parts, object, size, Some(form), client, media).await
+        let map = form.map().await?;
+        let time = net.app.config.limits.request_time;
+        let read = || {
+            let mut object = from_json(&operations)?;
+            form.apply(&map, &mut object)?;
+            Ok(object)
+        };
+        let asked = Asked::read(account, &operations, time, read).await?;
+        run(
+            net,
+            engine,
+            parts,
+            asked,
+            Some(form),
+            client,
+            account,
+            media,
+        )
+        .await
     };
     let answered = run(&mut form).await;
     form.end().await;
@@ -198,17 +256,14 @@ async fn run<E: Executor>(
     net: &Net,
     engine: &Engine<E>,
     parts: &Parts,
-    object: Map<String, Value>,
-    size: usize,
+    asked: Asked<'_>,
     form: Option<&mut Form>,
     client: &Client,
+    account: &Account,
     media: Media,
 ) -> Result<Response, Refused> {
-    let params = Params::read(object)
+    let params = Params::read(asked.object)
         .map_err(|sentence| Refused::form(StatusCode::BAD_REQUEST, Error::BadRequest(sentence)))?;
-    let account = net.budget.account(client.neighbourhood());
-    // Nothing is started for an address that does not read its responses.
-    account.check()?;
     let resolved = net.documents.resolve(params.query, &params.extensions)?;
     let mut prepared = engine
         .prepare(RawRequest {
@@ -217,10 +272,12 @@ async fn run<E: Executor>(
             variables: params.variables,
             uploads: form.as_ref().map_or(0, |form| form.files()),
             account: account.clone(),
-            size,
+            size: asked.size,
+            held: asked.held,
         })
         .await
         .map_err(Refused::document)?;
+    drop(asked.turn);
     match prepared.kind {
         OperationType::Query => {}
         OperationType::Mutation if parts.method == Method::POST => {}
@@ -255,7 +312,7 @@ async fn run<E: Executor>(
     if let Some(form) = form {
         // Not a byte is taken from callers who may not do this anyway.
         if let Some(barred) = engine.barred(&prepared, &caller) {
-            return Ok(answer::executed(&barred, media, &account));
+            return Ok(answer::executed(&barred, media, account));
         }
         let most = net.app.config.max_storage_per_user;
         // Nor from anybody else who is not signed in.
@@ -274,7 +331,7 @@ async fn run<E: Executor>(
     }
     let result = engine.execute(prepared, caller.clone()).await;
 
-    let mut response = answer::executed(&result, media, &account);
+    let mut response = answer::executed(&result, media, account);
     drop(result);
     if let Some(cookie) = caller.take_cookie() {
         let value = HeaderValue::try_from(cookie).map_err(|e| Refused::from(Error::internal(e)))?;

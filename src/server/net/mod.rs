@@ -33,7 +33,7 @@ use crate::{
 pub use connections::{Admitted, Connections};
 pub use layers::{RequestId, layered};
 pub use origins::Origins;
-pub use params::Params;
+pub use params::{Params, hold};
 pub use per_address::{PerAddress, Taken};
 pub use seats::{Seat, Seats};
 pub use uploads::{Uploading, Uploads};

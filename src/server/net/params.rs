@@ -3,7 +3,56 @@
 use async_graphql::Variables;
 use serde_json::{Map, Value};
 
-use crate::error::Sentence;
+use crate::{
+    budget::{Account, FEW, Held},
+    error::{Error, Result, Sentence},
+};
+
+/// The most values in the JSON of one request.
+const VALUES: usize = 20_000;
+/// What a value takes in memory, at most, in bytes, beside its text.
+const VALUE: usize = 80;
+/// JSON of so many bytes cannot weigh much.
+const LIGHT: usize = 2 * FEW / VALUE;
+
+/// Holds what the JSON of a request takes in memory once it is read, unless that is little.
+///
+/// # Errors
+/// `LIMIT_EXCEEDED` for too many values; and as [`Held::take`].
+pub fn hold(account: &Account, json: &[u8]) -> Result<Held> {
+    let mut held = account.hold(0);
+    if json.len() > LIGHT {
+        let weight = weight(json)?;
+        if weight > FEW {
+            held.take(weight)?;
+        }
+    }
+    Ok(held)
+}
+
+/// The bytes that this JSON takes in memory once it is read. Values can take far more than their text: `[],` is one.
+///
+/// # Errors
+/// `LIMIT_EXCEEDED` for too many values.
+fn weight(json: &[u8]) -> Result<usize> {
+    let (mut values, mut is_text, mut is_escaped) = (0, false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_text,
+            b'"' => is_text = !is_text,
+            b',' | b'[' | b'{' if !is_text => values += 1,
+            _ => {}
+        }
+    }
+    if values > VALUES {
+        return Err(Error::LimitExceeded {
+            what: "values in a request",
+            limit: VALUES as u64,
+        });
+    }
+    Ok(json.len() + values * VALUE)
+}
 
 /// What a client asks to run, checked for types only.
 #[derive(Debug, Default)]
@@ -87,6 +136,19 @@ mod tests {
             unreachable!()
         };
         Params::read(object)
+    }
+
+    #[test]
+    fn values_weigh_more_than_their_text_and_their_number_is_limited() {
+        let of = |json: &str| weight(json.as_bytes()).ok();
+
+        let text = r#""one [, {text\" \\""#;
+        assert_eq!(of(text), Some(text.len()));
+        assert_eq!(of(r#"{"a\\":[1,2]}"#), Some(13 + 3 * VALUE));
+        assert_eq!(of("not JSON ,"), Some(10 + VALUE));
+        let list = |values| format!("[{}]", vec!["[]"; values].join(","));
+        assert!(of(&list(VALUES / 2)).is_some());
+        assert_eq!(of(&list(VALUES / 2 + 1)), None);
     }
 
     #[test]

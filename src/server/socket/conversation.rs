@@ -16,11 +16,11 @@ use super::{
 };
 use crate::{
     access::{Actor, Caller},
-    budget::Account,
+    budget::{Account, Held},
     error::{Error, Language},
     server::{
         execution::{self, Engine, RawRequest},
-        net::{Net, Params, SocketRight},
+        net::{self, Net, Params, SocketRight},
     },
 };
 
@@ -37,7 +37,7 @@ impl<E: Executor> Connection<E> {
                 Ok(Said::Init(payload)) => self.init(&payload),
                 Ok(Said::Ping(payload)) => self.ping(payload),
                 Ok(Said::Pong) => ControlFlow::Continue(()),
-                Ok(Said::Subscribe { id, params }) => self.subscribe(id, *params, text.len()),
+                Ok(Said::Subscribe { id, params }) => self.subscribe(id, *params, &text),
                 Ok(Said::Complete { id }) => {
                     self.operations.end(&id);
                     ControlFlow::Continue(())
@@ -143,7 +143,7 @@ impl<E: Executor> Connection<E> {
         }
     }
 
-    fn subscribe(&mut self, id: String, params: Params, size: usize) -> Step {
+    fn subscribe(&mut self, id: String, params: Params, text: &str) -> Step {
         let Phase::Open(standing) = &self.phase else {
             return close(Close::unauthorized());
         };
@@ -160,13 +160,21 @@ impl<E: Executor> Connection<E> {
             self.refuse(&id, &[error]);
             return ControlFlow::Continue(());
         }
+        let held = match net::hold(&self.account, text.as_bytes()) {
+            Ok(held) => held,
+            Err(error) => {
+                self.refuse(&id, &[error]);
+                return ControlFlow::Continue(());
+            }
+        };
         let right = standing.as_ref().map(Standing::right);
         let actor = right.map_or(Actor::Anonymous, |right| Actor::SignedIn(right.actor));
         let caller = Caller::new(self.client.clone(), actor);
         let (net, engine) = (self.net.clone(), self.engine.clone());
         let request = Request {
             params,
-            size,
+            size: text.len(),
+            held,
             account: self.account.clone(),
         };
         let beginning = begin(net, engine, request, right, Arc::clone(&caller));
@@ -232,6 +240,8 @@ struct Request {
     params: Params,
     /// Bytes of its message.
     size: usize,
+    /// What it takes in memory.
+    held: Held,
     account: Account,
 }
 
@@ -246,6 +256,7 @@ async fn begin<E: Executor>(
     let Request {
         params,
         size,
+        held,
         account,
     } = request;
     let resolved = match net.documents.resolve(params.query, &params.extensions) {
@@ -259,6 +270,7 @@ async fn begin<E: Executor>(
         uploads: 0,
         account,
         size,
+        held,
     };
     let prepared = match engine.prepare(raw).await {
         Ok(prepared) => prepared,

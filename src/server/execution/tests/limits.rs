@@ -1,12 +1,18 @@
 //! Each limit, crossed.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
 
+use async_graphql::Response;
+use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
 
-use super::Bench;
+use super::{Bench, raw, sent};
 use crate::{
     access::{Actor, Caller},
+    budget::{Account, Budget, Turning},
     error::{Error, Language},
 };
 
@@ -465,4 +471,69 @@ async fn the_time_of_a_request_is_counted_from_before_its_preparation() {
     let prepared = prepared.expect("a good document");
     let answer = super::sent(engine.execute(prepared, caller).await);
     assert_eq!(answer["errors"][0]["extensions"]["code"], "TIMEOUT");
+}
+
+/// Two accounts of one address, and one of another, each of which may have so many objects at once.
+fn neighbours(bench: &Bench<super::schema::TestSchema>) -> [Account; 3] {
+    let budget = Budget::new(&bench.limits);
+    [1, 1, 2].map(|host| budget.account(Ipv4Addr::new(192, 0, 2, host).into()))
+}
+
+#[tokio::test]
+async fn what_an_address_asks_for_beyond_its_limit_waits() {
+    let bench = Bench::new().limit(|limits| limits.complexity_address = 10);
+    let engine = bench.engine();
+    let [one, two, other] = neighbours(&bench);
+    let caller = Caller::new(super::client(Language::En), Actor::Anonymous);
+    let run = async |account: &Account| {
+        let mut request = raw("{ item { child { number } } }", json!({}));
+        request.account = account.clone();
+        let prepared = engine.prepare(request).await.unwrap();
+        engine.execute(prepared, caller.clone()).await
+    };
+
+    let turn = one.turn(Turning::Request, 9).await;
+    let mut waits = Box::pin(run(&two));
+    assert!(waits.as_mut().now_or_never().is_none());
+    let is_right = |response: Option<Response>| response.is_some_and(|r| r.errors.is_empty());
+    assert!(is_right(run(&other).now_or_never()));
+    let _events = one.turn(Turning::Event, 10).await;
+    drop(turn);
+
+    assert!(is_right(waits.as_mut().now_or_never()));
+    assert!(is_right(run(&one).now_or_never()));
+}
+
+#[tokio::test]
+async fn events_wait_for_turns_of_their_own() {
+    let bench = Bench::new().limit(|limits| limits.complexity_address = 10);
+    let engine = bench.engine();
+    let [one, two, _] = neighbours(&bench);
+    let mut request = raw("subscription { numbers(upto: 3) { number } }", json!({}));
+    request.account = two;
+    let prepared = engine.prepare(request).await.unwrap();
+    let caller = Caller::new(super::client(Language::En), Actor::Anonymous);
+    let mut events = engine.stream(prepared, caller);
+
+    let _request = one.turn(Turning::Request, 10).await;
+    assert!(events.next().now_or_never().is_some());
+    let turn = one.turn(Turning::Event, 10).await;
+    assert!(events.next().now_or_never().is_none());
+    drop(turn);
+    assert!(events.next().now_or_never().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_turn_is_a_part_of_the_time_of_a_request() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let [one, ..] = neighbours(&bench);
+    let _turn = one.turn(Turning::Request, u64::MAX).await;
+    let mut request = raw("{ ok item { number } }", json!({}));
+    request.account = one.clone();
+    let prepared = engine.prepare(request).await.unwrap();
+    let caller = Caller::new(super::client(Language::En), Actor::Anonymous);
+
+    let response = sent(engine.execute(prepared, caller).await);
+    assert_eq!(response["errors"][0]["extensions"]["code"], "TIMEOUT");
 }

@@ -177,12 +177,14 @@ impl<E: Executor> Bench<E> {
 }
 
 fn raw(query: &str, variables: Value) -> RawRequest {
+    let account = Budget::new(&limits()).account(Ipv4Addr::LOCALHOST.into());
     RawRequest {
         query: query.to_owned(),
         operation_name: None,
         variables: Variables::from_json(variables),
         uploads: 0,
-        account: Budget::new(&limits()).account(Ipv4Addr::LOCALHOST.into()),
+        held: account.hold(0),
+        account,
         size: 0,
     }
 }

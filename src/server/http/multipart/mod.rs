@@ -141,15 +141,22 @@ impl Form {
             .map_err(|_| Error::Timeout)?
     }
 
-    /// Reads the part `map`, which is the second, and puts a reference to each file where the map says in `operations`.
+    /// The part `map`, which is the second.
     ///
     /// # Errors
-    /// As [`Form::operations`]; `LIMIT_EXCEEDED` for too many files.
-    pub async fn map(&mut self, operations: &mut Map<String, Value>) -> Result<()> {
+    /// As [`Form::operations`].
+    pub async fn map(&mut self) -> Result<Vec<u8>> {
         let time = self.most.time;
         let map = self.parameter("map", self.most.parameters);
-        let map = timeout(time, map).await.map_err(|_| Error::Timeout)??;
-        self.names = map::apply(&map, operations, self.most.files)?;
+        timeout(time, map).await.map_err(|_| Error::Timeout)?
+    }
+
+    /// Puts a reference to each file where `map` says in `operations`.
+    ///
+    /// # Errors
+    /// `BAD_REQUEST`; `LIMIT_EXCEEDED` for too many files.
+    pub fn apply(&mut self, map: &[u8], operations: &mut Map<String, Value>) -> Result<()> {
+        self.names = map::apply(map, operations, self.most.files)?;
         Ok(())
     }
 

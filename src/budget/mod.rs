@@ -4,6 +4,8 @@
 //! A response reserves its bytes while it is built, so that the budget also bounds what is built at the same time. It
 //! holds them until they are handed to the operating system.
 
+mod turns;
+
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -17,16 +19,19 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use self::turns::Turns;
 use crate::{
     config::Limits,
     error::{Error, Result},
 };
 
+pub use self::turns::{Turn, Turning};
+
 /// Responses reserve bytes in portions of this size. The first portion is free, since small responses need no budget.
 const PORTION: usize = 64 << 10;
 
-/// Fewer bytes than this are not counted.
-const FEW: usize = 16 << 10;
+/// No more bytes than this are not counted.
+pub const FEW: usize = 16 << 10;
 
 /// The budget of one server. Cheap to clone.
 #[derive(Clone)]
@@ -36,6 +41,8 @@ struct Shared {
     limit: usize,
     limit_address: usize,
     limit_connection: usize,
+    /// Objects that what runs for one address may ask for together.
+    limit_objects: u64,
     held: AtomicUsize,
     addresses: Mutex<HashMap<IpAddr, Weak<Address>>>,
 }
@@ -45,6 +52,7 @@ struct Address {
     budget: Budget,
     key: IpAddr,
     held: AtomicUsize,
+    turns: Turns,
 }
 
 /// The account of one connection. Cheap to clone.
@@ -70,14 +78,16 @@ impl Budget {
             limits.unread,
             limits.unread_address,
             limits.unread_connection,
+            limits.complexity_address,
         )
     }
 
-    fn of(limit: usize, limit_address: usize, limit_connection: usize) -> Self {
+    fn of(limit: usize, limit_address: usize, limit_connection: usize, limit_objects: u64) -> Self {
         Self(Arc::new(Shared {
             limit,
             limit_address,
             limit_connection,
+            limit_objects,
             held: AtomicUsize::new(0),
             addresses: Mutex::default(),
         }))
@@ -93,6 +103,7 @@ impl Budget {
                 budget: self.clone(),
                 key: address,
                 held: AtomicUsize::new(0),
+                turns: Turns::new(self.0.limit_objects),
             });
             addresses.insert(address, Arc::downgrade(&new));
             new
@@ -141,6 +152,11 @@ impl Account {
             .meters()
             .map(|(meter, limit)| meter.load(Relaxed) > limit + limit / 2);
         refusal(is_full).map_or(Ok(()), Err)
+    }
+
+    /// Waits for a turn of the address to run something that asks for so many objects.
+    pub async fn turn(&self, turning: Turning, objects: u64) -> Turn<'_> {
+        self.0.address.turns.take(turning, objects).await
     }
 
     /// Holds bytes that exist already, even beyond the limits.
@@ -371,7 +387,7 @@ mod tests {
     const KIB: usize = 1 << 10;
 
     fn budget() -> Budget {
-        Budget::of(300 * KIB, 200 * KIB, 100 * KIB)
+        Budget::of(300 * KIB, 200 * KIB, 100 * KIB, 1_000)
     }
 
     /// The address 192.0.2.`host`.
