@@ -5,6 +5,8 @@
 //! owner. docs/ARCHITECTURE.md has the picture.
 
 pub mod demo;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod server;
 
 pub mod accounts;
@@ -39,6 +41,7 @@ pub mod by_type;
 pub mod clock;
 pub mod config;
 pub mod connection;
+pub mod counts;
 pub mod cpu;
 pub mod direct;
 pub mod error;

@@ -172,7 +172,7 @@ pub struct Limits {
         value_name = "N"
     )]
     pub subscriptions: usize,
-    /// WebSockets of one user, on each server.
+    /// WebSockets of one user, and subscriptions to chatSessionChanged, on each server.
     #[arg(
         long = "limit-sockets",
         env = "LIMIT_SOCKETS",
@@ -271,6 +271,22 @@ pub struct Limits {
         value_name = "N"
     )]
     pub chat_sessions: u32,
+    /// Chat sessions that one user takes part in. More are neither joined nor created.
+    #[arg(
+        long = "limit-chat-participations",
+        env = "LIMIT_CHAT_PARTICIPATIONS",
+        default_value_t = 1_000,
+        value_name = "N"
+    )]
+    pub chat_participations: u32,
+    /// Changes of a chat session that a subscription goes back. An older cursor is RESYNC_REQUIRED.
+    #[arg(
+        long = "limit-replay",
+        env = "LIMIT_REPLAY",
+        default_value_t = 10_000,
+        value_name = "N"
+    )]
+    pub replay: u32,
     /// Open invitations to the chat sessions of one user.
     #[arg(
         long = "limit-invitations",

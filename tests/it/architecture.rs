@@ -18,6 +18,7 @@ const FLOORS: [&[&str]; 10] = [
         "clock",
         "config",
         "connection",
+        "counts",
         "cpu",
         "direct",
         "error",
@@ -40,7 +41,7 @@ const FLOORS: [&[&str]; 10] = [
     &["*"],
     &["*::store", "*::live", "*::jobs", "*::readable"],
     &["*::graphql"],
-    &["server", "demo", "commands", ""],
+    &["server", "demo", "commands", "fuzz", ""],
 ];
 
 const FEATURES: [&str; 8] = [

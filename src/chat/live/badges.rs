@@ -1,6 +1,7 @@
 //! Which of a user's sessions have something new: for badges.
 
 use std::{
+    any::TypeId,
     collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
@@ -18,6 +19,7 @@ use crate::{
         ChatSession,
         store::{self, ReadableSession, people},
     },
+    counts::{Counts, Taken},
     error::{Error, Result},
     ids::{ChatSessionId, UserId},
     loader::Batch,
@@ -39,17 +41,24 @@ struct Badges {
     /// What is to be told, and from when on.
     pending: BTreeMap<ChatSessionId, Instant>,
     told: HashMap<ChatSessionId, Instant>,
+    _taken: Taken<UserId>,
 }
 
 /// The sessions of the caller that get a chat, an invitation or a change, or lose the caller.
 ///
 /// # Errors
-/// `UNAUTHENTICATED`; `UNAVAILABLE`.
+/// `UNAUTHENTICATED`; `LIMIT_EXCEEDED` for too many at once, since each holds all sessions of the caller; `UNAVAILABLE`.
 pub async fn badges(
     app: App,
     caller: Arc<Caller>,
 ) -> Result<impl Stream<Item = Result<ChatSession>> + use<>> {
     let user = caller.actor().id().ok_or(Error::Unauthenticated)?;
+    let limit = app.config.limits.sockets;
+    let counts: Arc<Counts<UserId>> = app.memory.of(TypeId::of::<Badges>());
+    let taken = counts.take(user, limit).ok_or(Error::LimitExceeded {
+        what: "subscriptions to chatSessionChanged",
+        limit: limit as u64,
+    })?;
     let own = app.bus.listen(&[store::changed_for(user)]).await?;
     let mut badges = Badges {
         sessions: app.bus.listen(&[]).await?,
@@ -60,6 +69,7 @@ pub async fn badges(
         known: HashMap::new(),
         pending: BTreeMap::new(),
         told: HashMap::new(),
+        _taken: taken,
     };
     badges.listen().await?;
     Ok(stream::unfold(Some(badges), |badges| async {

@@ -11,5 +11,5 @@ mod subscriber;
 
 pub use self::{
     badges::badges,
-    subscriber::{Delivery, REPLAYED, Wish, subscribe},
+    subscriber::{Delivery, Wish, subscribe},
 };

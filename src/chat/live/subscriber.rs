@@ -19,7 +19,7 @@ use crate::{
     app::App,
     bus::Listener,
     chat::{
-        Rev,
+        Chat, Rev,
         events::{Event, What},
         store::{self, log::Log},
     },
@@ -28,8 +28,8 @@ use crate::{
     ids::{ChatId, ChatSessionId, UserId},
 };
 
-/// A cursor that is more changes ago than this cannot be honoured.
-pub const REPLAYED: i64 = 10_000;
+/// So many chats may be delivered in a later state than that of their change. With more, a resync is less work.
+const AHEAD: usize = 1_000;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -168,7 +168,7 @@ async fn check(app: &App, actor: &SignedIn, session: ChatSessionId) -> Result<bo
 async fn honour(app: &App, session: ChatSessionId, after: Rev) -> Result<()> {
     let heads = Log::open(app).await?.heads(&[session]).await?;
     let head = heads.first().copied().unwrap_or_default().rev;
-    if after > head || head.0 - after.0 > REPLAYED {
+    if after > head || head.0 - after.0 > app.config.limits.replay.into() {
         Err(Error::ResyncRequired)
     } else {
         Ok(())
@@ -213,11 +213,20 @@ impl Subscriber {
                 continue;
             }
             if chat.latest > rev {
-                self.ahead.insert(chat.id, chat.latest);
+                self.run_ahead(&chat)?;
             }
             let is_new = chat.born > self.known;
             self.ready.push_back(Event::of_change(rev, chat, is_new));
         }
+        Ok(())
+    }
+
+    /// Notes that this chat is delivered in a later state than that of its change.
+    fn run_ahead(&mut self, chat: &Chat) -> Result<()> {
+        if self.ahead.len() >= AHEAD {
+            return Err(Error::ResyncRequired);
+        }
+        self.ahead.insert(chat.id, chat.latest);
         Ok(())
     }
 
@@ -259,7 +268,7 @@ impl Subscriber {
                     }
                     Signal::Over => return Err(Error::NotFound),
                 };
-                if !self.is_for_me(event) {
+                if !self.is_for_me(event)? {
                     return Ok(None);
                 }
                 Ok(Some(match rendered {
@@ -279,31 +288,31 @@ impl Subscriber {
         }
     }
 
-    fn is_for_me(&mut self, event: &Event) -> bool {
+    fn is_for_me(&mut self, event: &Event) -> Result<bool> {
         let Some(chat) = event.chat() else {
-            return match &event.what {
+            return Ok(match &event.what {
                 What::Typing(user) => *user != self.user,
                 What::Presence { .. } => self.is_watcher,
                 _ => true,
-            };
+            });
         };
         if event.rev <= self.last {
-            return false;
+            return Ok(false);
         }
         self.last = event.rev;
         if self.ahead.is_empty() && chat.latest == event.rev {
-            return true;
+            return Ok(true);
         }
         let ahead = self.ahead.get(&chat.id).copied();
         if ahead.is_some_and(|ahead| ahead >= event.rev) {
-            return false;
+            return Ok(false);
         }
         if chat.latest > event.rev {
-            self.ahead.insert(chat.id, chat.latest);
+            self.run_ahead(chat)?;
         } else {
             self.ahead.remove(&chat.id);
         }
-        true
+        Ok(true)
     }
 
     /// Reads the right again.

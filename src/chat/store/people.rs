@@ -26,9 +26,10 @@ const BATCH: i64 = 1_000;
 /// Joins a visible session, or one that `actor` is invited to. Joining again changes nothing.
 ///
 /// # Errors
-/// `NOT_FOUND`; `CONFLICT` for a closed session and for a direct chat.
+/// `NOT_FOUND`; `CONFLICT` for a closed session and for a direct chat; `LIMIT_EXCEEDED` for too many sessions.
 pub async fn join(app: &App, actor: &SignedIn, id: ChatSessionId) -> Result<ChatSession> {
     let (actor, now) = (*actor, app.clock.now());
+    let most = app.config.limits.chat_participations;
     let (session, has_joined) = app
         .db
         .write(move |conn| {
@@ -38,6 +39,7 @@ pub async fn join(app: &App, actor: &SignedIn, id: ChatSessionId) -> Result<Chat
             }
             let mut session = standing.not_direct()?.open("id")?.session;
             access::lock_account(conn, actor.id)?;
+            check_number(conn, actor.id, most)?;
             insert(conn, id, actor.id, now)?;
             delete_invitations(conn, id, &[actor.id])?;
             count(conn, id, 1)?;
@@ -205,6 +207,24 @@ pub(super) fn insert(
     );
     on!(conn, |c| diesel::insert_into(table).values(row).execute(c))?;
     Ok(())
+}
+
+/// # Errors
+/// `LIMIT_EXCEEDED` when `user`, whose row is locked, takes part in `most` sessions.
+pub(super) fn check_number(conn: &mut Conn, user: UserId, most: u32) -> Result<()> {
+    use chat_participants::{session_id, table, user_id};
+    let joined: Vec<ChatSessionId> = on!(conn, |c| table
+        .filter(user_id.eq(user))
+        .select(session_id)
+        .limit(most.into())
+        .load(c))?;
+    if joined.len() < most as usize {
+        return Ok(());
+    }
+    Err(Error::LimitExceeded {
+        what: "chat sessions that a user takes part in",
+        limit: most.into(),
+    })
 }
 
 /// Adds `change` to the number of participants.

@@ -47,11 +47,13 @@ pub async fn insert(app: &App, actor: &SignedIn, new: NewSession) -> Result<Chat
     let told = invited.clone();
     let limits = &app.config.limits;
     let (most, most_invitations) = (limits.chat_sessions, limits.invitations);
+    let most_joined = limits.chat_participations;
     let session = app
         .db
         .write(move |conn| {
             access::lock_user(conn, &Actor::SignedIn(actor))?;
             check_number(conn, actor.id, most)?;
+            people::check_number(conn, actor.id, most_joined)?;
             on!(conn, |c| diesel::insert_into(chat_sessions::table)
                 .values(&session)
                 .execute(c))?;
@@ -100,7 +102,8 @@ pub async fn start_direct(app: &App, actor: &SignedIn, other: UserId) -> Result<
     let two = users::find(app, other).await.map_err(unknown)?;
     let now = app.clock.now();
     let key = DirectKey::of(one.id, two.id);
-    let most = app.config.limits.chat_sessions;
+    let limits = &app.config.limits;
+    let (most, most_joined) = (limits.chat_sessions, limits.chat_participations);
     let name = SessionName::of_direct(&one.name.text, &two.name.text);
     let session = ChatSession {
         id: app.clock.id(),
@@ -129,6 +132,7 @@ pub async fn start_direct(app: &App, actor: &SignedIn, other: UserId) -> Result<
             .execute(c))?;
             if inserted == 1 {
                 check_number(conn, one.id, most + 1)?;
+                people::check_number(conn, one.id, most_joined)?;
                 people::insert(conn, session.id, one.id, now)?;
                 people::insert(conn, session.id, two.id, now)?;
                 return Ok((session.clone(), true));

@@ -119,6 +119,8 @@ impl Documents {
         }
         let document = Arc::new(self.read_anew(registry, text)?);
         self.read.insert(text.into(), Arc::clone(&document));
+        // What makes room for it is freed here. Otherwise the next lookup would do it, on a thread that serves sockets.
+        self.read.run_pending_tasks();
         Ok(document)
     }
 
@@ -211,6 +213,7 @@ impl Documents {
             return Err(Error::Forbidden);
         }
         self.decided.insert(key, Arc::clone(&operation));
+        self.decided.run_pending_tasks();
         Ok(operation)
     }
 }
@@ -238,6 +241,12 @@ impl Document {
                     )
                 }),
         }
+    }
+
+    /// How many operations it has.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn len(&self) -> usize {
+        self.operations.len()
     }
 
     pub(super) fn operation(&self, index: usize) -> &OperationDefinition {

@@ -9,6 +9,8 @@ mod cost;
 mod documents;
 mod extension;
 mod fanout;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod guards;
 mod limits;
 mod normal;
@@ -52,6 +54,8 @@ use crate::{
     memory::Memory,
 };
 
+#[cfg(any(test, fuzzing))]
+pub use self::fuzz::Examiner;
 pub use self::{answer::refusal, extension::Execution, variables::UPLOAD};
 
 /// A request as a transport has read it.

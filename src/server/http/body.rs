@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use axum::body::{Body, Bytes};
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt;
-use tokio::time::timeout;
+use tokio::{task::yield_now, time::timeout};
 
 use crate::{
     budget::Arriving,
@@ -16,9 +15,11 @@ use crate::{
 /// How long the rest of a body that is too large is read and discarded. A client reads the response only after sending
 /// everything. If the connection were closed earlier, it would see a broken connection instead of the response.
 const LINGER: Duration = Duration::from_secs(5);
+/// Bytes by which the memory for a body grows.
+const STEP: usize = 64 << 10;
 
-/// The whole body, of at most `limit` bytes and within `time`. Bytes beyond the limit are never stored, and those that
-/// have come are counted by `arriving`.
+/// The whole body, of at most `limit` bytes and within `time`. Bytes beyond the limit are never stored. What is stored is
+/// counted by `arriving`.
 ///
 /// # Errors
 /// `TOO_LARGE`, `TIMEOUT`, `BAD_REQUEST` when the connection breaks, and those of `arriving`.
@@ -27,8 +28,8 @@ pub async fn read(
     headers: &HeaderMap,
     limit: usize,
     time: Duration,
-    mut arriving: Arriving,
-) -> Result<Bytes> {
+    arriving: &mut Arriving,
+) -> Result<Vec<u8>> {
     let too_large = Error::TooLarge {
         limit: limit as u64,
     };
@@ -46,7 +47,7 @@ pub async fn read(
         }
         return Err(too_large);
     }
-    let whole = timeout(time, collect(&mut body, &mut arriving, limit));
+    let whole = timeout(time, collect(&mut body, arriving, limit));
     match whole.await.map_err(|_| Error::Timeout)?? {
         Some(bytes) => Ok(bytes),
         None => {
@@ -57,8 +58,12 @@ pub async fn read(
 }
 
 /// `None` as soon as there are more than `limit` bytes.
-async fn collect(body: &mut Body, arriving: &mut Arriving, limit: usize) -> Result<Option<Bytes>> {
-    let mut whole = BytesMut::new();
+async fn collect(
+    body: &mut Body,
+    arriving: &mut Arriving,
+    limit: usize,
+) -> Result<Option<Vec<u8>>> {
+    let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
             Error::bad_request(
@@ -70,16 +75,36 @@ async fn collect(body: &mut Body, arriving: &mut Arriving, limit: usize) -> Resu
             if whole.len() + data.len() > limit {
                 return Ok(None);
             }
-            arriving.add(data.len())?;
+            let free = whole.capacity() - whole.len();
+            if free < data.len() {
+                // The first frame is mostly all there is.
+                let step = if whole.is_empty() { 0 } else { STEP };
+                let before = whole.capacity();
+                whole.reserve_exact(data.len().max(step));
+                arriving.add(whole.capacity() - before)?;
+            }
             whole.extend_from_slice(data);
+            let_others(data.len()).await;
         }
     }
-    Ok(Some(whole.freeze()))
+    Ok(Some(whole))
 }
 
 /// Reads and discards a body, for at most [`LINGER`].
 pub async fn discard(mut body: Body) {
-    let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+    let rest = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let_others(frame.data_ref().map_or(0, Bytes::len)).await;
+        }
+    };
     // Whether the body or the time has ended: either way, stop reading.
     let _ = timeout(LINGER, rest).await;
+}
+
+/// Lets other tasks run after so many bytes were read: a fast client has more at once, and others must not wait for all of
+/// it.
+async fn let_others(read: usize) {
+    if read > STEP / 4 {
+        yield_now().await;
+    }
 }

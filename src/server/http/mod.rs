@@ -8,6 +8,8 @@ mod answer;
 mod body;
 mod credentials;
 pub mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod media;
 mod multipart;
 
@@ -157,8 +159,9 @@ async fn read<'a>(
             ),
         ));
     }
-    let arriving = Arriving::new(&net.budget, client.neighbourhood());
-    let bytes = body::read(body, &parts.headers, limits.body, time, arriving).await?;
+    // Counted here until it is held as what it was read to.
+    let mut arriving = Arriving::new(&net.budget, client.neighbourhood());
+    let bytes = body::read(body, &parts.headers, limits.body, time, &mut arriving).await?;
     Asked::read(account, &bytes, time, || from_json(&bytes)).await
 }
 

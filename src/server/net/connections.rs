@@ -6,11 +6,12 @@ use http::HeaderMap;
 use ipnet::IpNet;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{
-    address,
-    per_address::{PerAddress, Taken},
+use super::address;
+use crate::{
+    access,
+    config::Config,
+    counts::{Counts, Taken},
 };
-use crate::{access, config::Config};
 
 /// Connections beyond the limits that are answered.
 const SPARE: usize = 64;
@@ -23,10 +24,10 @@ const OTHER_FILES: u64 = 256;
 pub struct Connections {
     all: Arc<Semaphore>,
     spare: Arc<Semaphore>,
-    of_address: PerAddress,
-    spare_of_address: PerAddress,
+    of_address: Counts<IpAddr>,
+    spare_of_address: Counts<IpAddr>,
     /// Requests that proxies have passed on, by the address of the client.
-    passed_on: PerAddress,
+    passed_on: Counts<IpAddr>,
     most_of_address: usize,
     proxies: Vec<IpNet>,
 }
@@ -34,7 +35,7 @@ pub struct Connections {
 /// A connection that is open, or a request that is answered, until this is dropped.
 pub struct Admitted {
     _permit: OwnedSemaphorePermit,
-    _of_address: Taken,
+    _of_address: Taken<IpAddr>,
     /// Whether it is one too many.
     pub is_spare: bool,
     /// Whether it belongs to a trusted proxy.
@@ -61,9 +62,9 @@ impl Connections {
         Self {
             all: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
             spare: Arc::new(Semaphore::new(SPARE)),
-            of_address: PerAddress::default(),
-            spare_of_address: PerAddress::default(),
-            passed_on: PerAddress::default(),
+            of_address: Counts::default(),
+            spare_of_address: Counts::default(),
+            passed_on: Counts::default(),
             most_of_address,
             proxies,
         }
@@ -78,7 +79,7 @@ impl Connections {
             true => usize::MAX,
             false => self.most_of_address,
         };
-        let admit = |permits: &Arc<Semaphore>, of_address: Option<Taken>, is_spare| {
+        let admit = |permits: &Arc<Semaphore>, of_address: Option<Taken<IpAddr>>, is_spare| {
             Some(Admitted {
                 _of_address: of_address?,
                 _permit: Arc::clone(permits).try_acquire_owned().ok()?,
@@ -93,7 +94,7 @@ impl Connections {
     }
 
     /// Admits a request that a trusted proxy passes on, by the address of its client.
-    pub fn admit_passed_on(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Taken> {
+    pub fn admit_passed_on(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Taken<IpAddr>> {
         let client = address::of_client(peer, headers, &self.proxies);
         let client = access::neighbourhood(client);
         self.passed_on.take(client, self.most_of_address)

@@ -1,6 +1,13 @@
 //! Accepts, serves and ends connections over HTTP/1.1.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -19,8 +26,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{Admitted, Connections, Taken, layers::refusal, patient::Patient};
-use crate::{config::Config, error::Error};
+use super::{Admitted, Connections, layers::refusal, patient::Patient};
+use crate::{config::Config, counts::Taken, error::Error};
 
 /// Bytes that a connection buffers: the headers of a request, and the part of an answer that is being written.
 const BUFFER: usize = 64 << 10;
@@ -133,7 +140,7 @@ async fn answer(
 #[derive(Clone)]
 pub struct Open {
     _admitted: Arc<Admitted>,
-    _of_client: Option<Arc<Taken>>,
+    _of_client: Option<Arc<Taken<IpAddr>>>,
 }
 
 fn too_many() -> Response {

@@ -7,7 +7,6 @@ pub mod listening;
 mod origins;
 mod params;
 mod patient;
-mod per_address;
 mod seats;
 mod uploads;
 
@@ -26,6 +25,7 @@ use crate::{
     app::App,
     budget::Budget,
     clock::Moment,
+    counts::Counts,
     error::{Language, Result},
     server::apq::PersistedDocuments,
 };
@@ -33,8 +33,9 @@ use crate::{
 pub use connections::{Admitted, Connections};
 pub use layers::{RequestId, layered};
 pub use origins::Origins;
+#[cfg(any(test, fuzzing))]
+pub use params::values;
 pub use params::{Params, hold};
-pub use per_address::{PerAddress, Taken};
 pub use seats::{Seat, Seats};
 pub use uploads::{Uploading, Uploads};
 
@@ -72,7 +73,7 @@ pub struct Shared {
     pub origins: Origins,
     pub seats: Seats,
     /// Sockets without a sign-in, by address.
-    pub anonymous: PerAddress,
+    pub anonymous: Counts<IpAddr>,
     /// Files that users are sending.
     pub uploads: Uploads,
     /// The memory of unread responses.
@@ -119,7 +120,7 @@ impl Net {
             documents: PersistedDocuments::default(),
             origins: Origins::of(&app.config),
             seats,
-            anonymous: PerAddress::default(),
+            anonymous: Counts::default(),
             uploads: Uploads::default(),
             budget: Budget::new(&app.config.limits),
             tasks,

@@ -35,6 +35,14 @@ pub fn hold(account: &Account, json: &[u8]) -> Result<Held> {
 /// # Errors
 /// `LIMIT_EXCEEDED` for too many values.
 fn weight(json: &[u8]) -> Result<usize> {
+    values(json).map(|values| json.len() + values * VALUE)
+}
+
+/// At least as many values as there are in this JSON, but for one.
+///
+/// # Errors
+/// `LIMIT_EXCEEDED` for too many.
+pub fn values(json: &[u8]) -> Result<usize> {
     let (mut values, mut is_text, mut is_escaped) = (0, false, false);
     for byte in json {
         match byte {
@@ -51,7 +59,7 @@ fn weight(json: &[u8]) -> Result<usize> {
             limit: VALUES as u64,
         });
     }
-    Ok(json.len() + values * VALUE)
+    Ok(values)
 }
 
 /// What a client asks to run, checked for types only.

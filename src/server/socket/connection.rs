@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    net::IpAddr,
     ops::ControlFlow,
     pin::Pin,
     sync::Arc,
@@ -28,9 +29,10 @@ use super::{
 use crate::{
     access::Client,
     budget::Account,
+    counts::Taken,
     server::{
         execution::{self, Engine},
-        net::{Net, Taken},
+        net::Net,
     },
 };
 
@@ -80,7 +82,7 @@ pub struct Connection<E: Executor> {
     /// The expected bytes of a response, estimated from earlier ones.
     pub(super) expected: usize,
     /// Counts the socket while no user is signed in.
-    pub(super) anonymous: Option<Taken>,
+    pub(super) anonymous: Option<Taken<IpAddr>>,
     pub(super) phase: Phase,
     pub(super) questions: Questions,
     pub(super) operations: Operations,
@@ -95,7 +97,7 @@ pub struct Connection<E: Executor> {
 }
 
 impl<E: Executor> Connection<E> {
-    pub fn new(net: Net, engine: Engine<E>, client: Client, anonymous: Taken) -> Self {
+    pub fn new(net: Net, engine: Engine<E>, client: Client, anonymous: Taken<IpAddr>) -> Self {
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beat.reset();

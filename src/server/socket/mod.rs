@@ -8,6 +8,8 @@ mod close;
 mod connection;
 mod conversation;
 mod ending;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod message;
 mod operations;
 mod outgoing;

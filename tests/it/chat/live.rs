@@ -172,6 +172,7 @@ async fn a_cursor_that_cannot_be_honoured_asks_for_a_resync() {
     ));
     assert!(follow(&yard, &yard.ben, Some(1)).await.is_ok());
     // As far away as a cursor may be, and one further.
+    let replayed = i64::from(yard.app.app.config.limits.replay);
     let log = Log::open(&yard.app.app).await.unwrap();
     let id = ChatId::parse(&say(&yard.ann, &yard.session, "two").await).unwrap();
     let chat = log.chats(&[id]).await.unwrap().pop().unwrap();
@@ -186,13 +187,44 @@ async fn a_cursor_that_cannot_be_honoured_asks_for_a_resync() {
             clock.now(),
         )]
     };
-    log.append(&at(live::REPLAYED + 1)).await.unwrap();
+    log.append(&at(replayed + 1)).await.unwrap();
     assert!(follow(&yard, &yard.ben, Some(1)).await.is_ok());
-    log.append(&at(live::REPLAYED + 2)).await.unwrap();
+    log.append(&at(replayed + 2)).await.unwrap();
     assert!(matches!(
         follow(&yard, &yard.ben, Some(1)).await.err(),
         Some(Error::ResyncRequired)
     ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_missed_too_many_edits_resyncs_instead_of_holding_them_all() {
+    let yard = yard().await;
+    let id = ChatId::parse(&say(&yard.ann, &yard.session, "one").await).unwrap();
+    let log = Log::open(&yard.app.app).await.unwrap();
+    let one = log.chats(&[id]).await.unwrap().pop().unwrap();
+    // Chats that are all edited later.
+    let entries: Vec<_> = (2..=1_102)
+        .map(|n| {
+            let mut chat = one.clone();
+            (chat.id, chat.seq) = (yard.app.clock.id(), n);
+            (chat.born, chat.latest) = (Rev(n.into()), Rev(5_000));
+            Entry::adding(&chat, None)
+        })
+        .collect();
+    for batch in entries.chunks(100) {
+        log.append(batch).await.unwrap();
+    }
+
+    let mut events = follow(&yard, &yard.ben, Some(1)).await.unwrap();
+    let mut delivered = 0;
+    let end = loop {
+        match events.next().await.unwrap() {
+            Ok(_) => delivered += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(end, Error::ResyncRequired), "{end}");
+    assert!((900..=1_000).contains(&delivered), "{delivered}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -463,6 +495,26 @@ async fn badges_tell_which_sessions_have_something_new() {
         .await
         .data();
     until(&yard.session).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_follows_all_sessions_only_so_many_times_at_once() {
+    let yard = yard().await;
+    let badges = async |client: &Client| {
+        let caller = client.caller().await;
+        live::badges(yard.app.app.clone(), caller).await
+    };
+    let most = yard.app.app.config.limits.sockets;
+
+    let mut taken = Vec::new();
+    for _ in 0..most {
+        taken.push(badges(&yard.ben).await.unwrap());
+    }
+    let refused = badges(&yard.ben).await.err();
+    assert!(matches!(refused, Some(Error::LimitExceeded { .. })));
+    assert!(badges(&yard.ann).await.is_ok());
+    taken.pop();
+    assert!(badges(&yard.ben).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

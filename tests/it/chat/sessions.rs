@@ -418,3 +418,36 @@ async fn a_user_creates_so_many_sessions_and_has_so_many_invitations_open() {
         .data();
     create(&ann, &[]).await.data();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_takes_part_in_so_many_sessions() {
+    let app = TestApp::with(&["--limit-chat-participations", "2"]).await;
+    let (ann, ben) = app.two_users().await;
+    let create = async |client: &Client| {
+        let input = json!({ "name": "s", "information": "i" });
+        client
+            .mutate("createChatSession", input, "chatSession { id }")
+            .await
+    };
+    let direct = async |client: &Client, other: &Client| {
+        let input = json!({ "userId": other.id });
+        client
+            .mutate("startDirectChat", input, "chatSession { id }")
+            .await
+    };
+    let own = create(&ann).await.text("createChatSession.chatSession.id");
+    create(&ann).await.data();
+    let other = create(&ben).await.text("createChatSession.chatSession.id");
+    let join = async |session: &str| act(&ann, "joinChatSession", session, json!({})).await;
+
+    assert_eq!(create(&ann).await.code(), "LIMIT_EXCEEDED");
+    assert_eq!(direct(&ann, &ben).await.code(), "LIMIT_EXCEEDED");
+    assert_eq!(join(&other).await.code(), "LIMIT_EXCEEDED");
+    // What one takes part in already is no more than before, and others may always write to one.
+    join(&own).await.data();
+    direct(&ben, &ann).await.data();
+    direct(&ann, &ben).await.data();
+
+    act(&ann, "leaveChatSession", &own, json!({})).await.data();
+    assert_eq!(join(&other).await.code(), "LIMIT_EXCEEDED");
+}

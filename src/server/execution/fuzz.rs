@@ -1,0 +1,64 @@
+//! Documents from strangers, for fuzzing: see [`crate::fuzz`].
+
+use async_graphql::{Executor, Request, SchemaEnv, Variables};
+use clap::Parser;
+use futures_util::FutureExt;
+
+use super::{Documents, Task, cost, documents::ERRORS, variables};
+use crate::config::Limits;
+
+/// Prepares documents, as the engine does.
+pub struct Examiner {
+    types: SchemaEnv,
+    documents: Documents,
+    limits: Limits,
+}
+
+#[derive(Parser)]
+struct Defaults {
+    #[command(flatten)]
+    limits: Limits,
+}
+
+impl Examiner {
+    /// For documents of this schema.
+    ///
+    /// # Panics
+    /// If the schema does not show its types.
+    pub fn new(executor: &impl Executor) -> Self {
+        let types = std::sync::Arc::default();
+        let request = Request::new(String::new()).data(Task::Show(std::sync::Arc::clone(&types)));
+        executor.execute(request).now_or_never();
+        let limits = Defaults::parse_from(["fuzz"]).limits;
+        let types = types.read().clone();
+        Self {
+            types: types.expect("a schema with the extension"),
+            documents: Documents::new(limits.clone(), true, None),
+            limits,
+        }
+    }
+
+    /// Prepares all operations of a document that needs no variables.
+    ///
+    /// # Panics
+    /// If there are too many errors, or if it is refused the second time.
+    pub fn examine(&self, text: &str) {
+        let registry = &self.types.registry;
+        let document = match self.documents.read(registry, text) {
+            Ok(document) => document,
+            Err(errors) => return assert!((1..=ERRORS).contains(&errors.len())),
+        };
+        for index in 0..document.len() {
+            let definitions = &document.operation(index).variable_definitions;
+            let coerced = variables::coerce(registry, definitions, Variables::default(), 0);
+            let Ok(variables) = coerced else { continue };
+            if let Ok(operation) = self
+                .documents
+                .decide(registry, &document, index, &variables)
+            {
+                assert!(!operation.root_fields.is_empty());
+                _ = cost::check(&operation.costs, &variables, &self.limits);
+            }
+        }
+    }
+}
