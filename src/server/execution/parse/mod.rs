@@ -40,6 +40,8 @@ const RECURSION: usize = 200;
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use apollo_parser::{Lexer, TokenKind};
 
     use super::parse;
@@ -78,15 +80,45 @@ mod tests {
                 _ => {}
             }
         }
-        let parsed = parse(source, 1_000).unwrap_or_else(|error| panic!("{source}: {error:?}"));
+        let parsed = parse(source, 10_000).unwrap_or_else(|error| panic!("{source}: {error:?}"));
         let mut shape = serde_json::to_value(parsed.document).unwrap();
         bare(&mut shape);
         shape
     }
 
+    /// The documents above, those that the README shows, the seeds of the fuzz target, and what the tests send as it stands
+    /// there.
+    fn documents() -> Vec<String> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let read = |path: &Path| fs::read_to_string(path).unwrap();
+        let readme = read(&root.join("README.md"));
+        let shown = readme.split("```graphql\n").skip(1);
+        let shown = shown.map(|block| block.split("```").next().unwrap().to_owned());
+        let seeds = fs::read_dir(root.join("fuzz/seeds/document")).unwrap();
+        let seeds = seeds.map(|seed| read(&seed.unwrap().path()));
+        let mut folders = vec![root.join("tests/it")];
+        let mut sent = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let source = read(&path).replace("\\\"", "\u{0}");
+                let texts = source.split('"').map(|text| text.replace('\u{0}', "\""));
+                sent.extend(texts.filter(|text| text.contains('{') && parse(text, 10_000).is_ok()));
+            }
+        }
+        let own = DOCUMENTS.map(str::to_owned).into_iter();
+        own.chain(shown).chain(seeds).chain(sent).collect()
+    }
+
     #[test]
     fn what_is_ignored_may_stand_between_any_two_tokens() {
-        for source in DOCUMENTS {
+        let documents = documents();
+        assert!(documents.len() > 300, "{}", documents.len());
+        for source in &documents {
             let tokens = Lexer::new(source).map(Result::unwrap);
             let tokens: Vec<&str> = tokens
                 .filter(|token| {
