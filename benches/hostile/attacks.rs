@@ -23,6 +23,8 @@ pub struct Target {
     pub post: String,
     pub board: String,
     pub session: String,
+    /// Before the first chat of the session.
+    pub cursor: String,
 }
 
 /// One way to do harm.
@@ -55,13 +57,15 @@ enum Way {
     Sockets,
     /// Follows a chat session, and stops to.
     Follows,
+    /// Has a long session replayed again and again.
+    Replays,
 }
 
 const fn attack(name: &'static str, clients: usize, way: Way) -> Attack {
     Attack { name, clients, way }
 }
 
-pub const ATTACKS: [Attack; 16] = [
+pub const ATTACKS: [Attack; 17] = [
     attack("totals", 16, Way::Query(totals)),
     attack("searches", 16, Way::Query(searches)),
     attack("contents", 16, Way::Query(contents)),
@@ -73,6 +77,7 @@ pub const ATTACKS: [Attack; 16] = [
     attack("posts", 8, Way::AsMallory(posts)),
     attack("typing", 8, Way::AsMallory(typing)),
     attack("follows", 8, Way::Follows),
+    attack("replays", 16, Way::Replays),
     attack("sockets", 16, Way::Sockets),
     attack("silent connections", 3_000, Way::Silent),
     attack("half bodies", 900, Way::Half("application/json", "")),
@@ -175,7 +180,20 @@ impl Attack {
                 Way::Sockets => {
                     drop(open(&target, None).await);
                 }
-                Way::Follows => follow(&target, attempts).await,
+                Way::Follows => {
+                    let query = format!(
+                        "subscription {{ chatEvents(chatSessionId: \"{}\") {{ __typename }} }}",
+                        target.session
+                    );
+                    follow(&target, &query, "pong", attempts).await;
+                }
+                Way::Replays => {
+                    let query = format!(
+                        "subscription {{ chatEvents(chatSessionId: \"{}\", after: \"{}\") {{ __typename ... on ChatCreated {{ chat {{ content author {{ name }} }} }} }} }}",
+                        target.session, target.cursor
+                    );
+                    follow(&target, &query, "ChatReady", attempts).await;
+                }
             }
         }
     }
@@ -231,32 +249,31 @@ async fn say(socket: &mut Socket, message: &Value) -> Option<()> {
     socket.send(Message::text(message.to_string())).await.ok()
 }
 
-/// Begins and ends a subscription as fast as the server answers, until the socket ends.
-async fn follow(target: &Target, attempts: &AtomicU64) {
+/// Begins a subscription, awaits a message that contains `last`, and ends it, until the socket ends.
+async fn follow(target: &Target, query: &str, last: &str, attempts: &AtomicU64) {
     let Some(mut socket) = open(target, Some(&target.mallory)).await else {
         return sleep(Duration::from_millis(100)).await;
     };
-    let query = format!(
-        "subscription {{ chatEvents(chatSessionId: \"{}\") {{ __typename }} }}",
-        target.session
-    );
     for n in 0_u64.. {
         attempts.fetch_add(1, Relaxed);
         let subscribe =
             json!({ "id": n.to_string(), "type": "subscribe", "payload": { "query": query } });
-        let end = json!({ "id": n.to_string(), "type": "complete" });
         let ping = json!({ "type": "ping" });
-        for message in [&subscribe, &end, &ping] {
+        for message in [&subscribe, &ping] {
             if say(&mut socket, message).await.is_none() {
                 return;
             }
         }
         loop {
             match socket.next().await {
-                Some(Ok(Message::Text(text))) if text.contains("pong") => break,
+                Some(Ok(Message::Text(text))) if text.contains(last) => break,
                 Some(Ok(_)) => {}
                 _ => return,
             }
+        }
+        let end = json!({ "id": n.to_string(), "type": "complete" });
+        if say(&mut socket, &end).await.is_none() {
+            return;
         }
     }
 }

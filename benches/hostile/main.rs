@@ -55,6 +55,8 @@ struct Args {
     bench: bool,
 }
 
+/// Chats of the session that is replayed.
+const CHATS: usize = 2_000;
 const PASSWORD: &str = "no harm is meant by this";
 
 fn main() -> anyhow::Result<()> {
@@ -162,6 +164,8 @@ fn prepare(args: &Args, folder: &Path) -> anyhow::Result<(Server, Target)> {
     let mut command = Command::new(&args.madang);
     command
         .args(["serve", "--public-read", "on", "--access-token-ttl", "2h"])
+        // The only limit that is not the default: the session that is replayed is filled at once.
+        .args(["--limit-chats", "1000000"])
         .args(["--bind".to_owned(), format!("127.0.0.1:{port}")])
         .args(["--volume-dir".as_ref(), volume.as_os_str()]);
     let mut server = Server::start(command, port, &folder.join("log"))?;
@@ -185,6 +189,17 @@ fn prepare(args: &Args, folder: &Path) -> anyhow::Result<(Server, Target)> {
         "mutation {{ joinChatSession(input: {{ id: \"{session}\" }}) {{ chatSession {{ id }} }} }}"
     );
     ask(&mallory_access, &join)?;
+    let chats = format!("{{ chatSession(id: \"{session}\") {{ chats {{ eventCursor }} }} }}");
+    let cursor = text(
+        &ask(&access, &chats)?,
+        "/data/chatSession/chats/eventCursor",
+    )?;
+    for n in 0..CHATS {
+        let chat = format!(
+            "mutation {{ sendChat(input: {{ chatSessionId: \"{session}\", content: \"chat {n}\" }}) {{ chat {{ id }} }} }}"
+        );
+        text(&ask(&access, &chat)?, "/data/sendChat/chat/id")?;
+    }
     let target = Target {
         port,
         prober: access,
@@ -193,6 +208,7 @@ fn prepare(args: &Args, folder: &Path) -> anyhow::Result<(Server, Target)> {
         post: text(&found, "/data/posts/nodes/0/id")?,
         board: text(&found, "/data/posts/nodes/0/board/id")?,
         session,
+        cursor,
     };
     Ok((server, target))
 }

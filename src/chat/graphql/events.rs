@@ -346,7 +346,7 @@ pub struct ChatSubscription;
 impl ChatSubscription {
     /// What happens in a chat session: first every chat that has changed after the cursor, each once and as it is now;
     /// then `ChatReady`; then what happens live, without a hole and without a repetition. Without a cursor, it begins
-    /// with `ChatReady`. A cursor that cannot be honoured (damaged, of another session, or more than 10 000 changes ago)
+    /// with `ChatReady`. A cursor that cannot be honoured (damaged, of another session, or more than LIMIT_REPLAY changes ago)
     /// ends it with RESYNC_REQUIRED: reload the chats and subscribe again with their `eventCursor`.
     #[graphql(directive = auth::apply(Access::Participant))]
     async fn chat_events(
