@@ -4,7 +4,7 @@
 use std::{
     collections::HashSet,
     fmt,
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    io::{self, BufReader, Read, Seek, SeekFrom},
     time::{Duration, Instant},
 };
 
@@ -42,6 +42,8 @@ impl From<io::Error> for Flaw {
 #[derive(Debug)]
 pub struct Dataset<R> {
     reader: Reader<Bounded<R>>,
+    /// Where the text begins, in bytes.
+    start: u64,
     columns: Vec<String>,
     record: ByteRecord,
 }
@@ -62,17 +64,19 @@ impl<R: Read + Seek> Dataset<R> {
             ));
         }
         let is_marked = head.starts_with(MARK);
-        let start = if is_marked { MARK.len() } else { 0 };
-        content.seek(SeekFrom::Start(start as u64))?;
+        let text = if is_marked { MARK.len() } else { 0 };
+        let start = text as u64;
+        content.seek(SeekFrom::Start(start))?;
         let content = Bounded { content, given: 0 };
         let reader = ReaderBuilder::new()
-            .delimiter(delimiter(&head[start..]))
+            .delimiter(delimiter(&head[text..]))
             .has_headers(false)
             .flexible(true)
             .buffer_capacity(CHUNK)
             .from_reader(content);
         let mut dataset = Self {
             reader,
+            start,
             columns: Vec::new(),
             record: ByteRecord::new(),
         };
@@ -150,11 +154,8 @@ impl<R: Read + Seek> Dataset<R> {
     fn line(&mut self) -> io::Result<u64> {
         let start = self.record.position().map_or(0, csv::Position::byte);
         let content = &mut self.reader.get_mut().content;
-        content.rewind()?;
-        let mut content = BufReader::with_capacity(CHUNK, content);
-        if content.fill_buf()?.starts_with(MARK) {
-            content.consume(MARK.len());
-        }
+        content.seek(SeekFrom::Start(self.start))?;
+        let content = BufReader::with_capacity(CHUNK, content);
         let (mut line, mut at, mut last) = (1, 0, 0);
         for byte in content.bytes() {
             let byte = byte?;
@@ -467,6 +468,7 @@ mod tests {
             given: 0,
         };
         let mut dataset = Dataset {
+            start: 0,
             reader: ReaderBuilder::new().from_reader(content),
             columns: vec!["a".to_owned()],
             record: ByteRecord::new(),
