@@ -9,7 +9,6 @@ use std::{
     borrow::Cow,
     future::poll_fn,
     panic::{AssertUnwindSafe, resume_unwind},
-    pin::Pin,
     sync::Arc,
     task::Poll,
 };
@@ -228,18 +227,13 @@ async fn side_by_side<F: Future>(futures: impl ExactSizeIterator<Item = F>) -> V
     let mut first_round = Some(futures);
     poll_fn(|task| {
         if let Some(futures) = first_round.take() {
-            // Most are ready at once, so they share one allocation.
-            let mut spare = None;
             for (n, future) in futures.enumerate() {
-                let mut place = put(spare.take(), future);
-                match place.as_mut().poll(task) {
-                    Poll::Ready(output) => {
-                        outputs.push(Some(output));
-                        spare = Some(place);
-                    }
+                let mut future = Box::pin(future);
+                match future.as_mut().poll(task) {
+                    Poll::Ready(output) => outputs.push(Some(output)),
                     Poll::Pending => {
                         outputs.push(None);
-                        waiting.push((n, place));
+                        waiting.push((n, future));
                     }
                 }
             }
@@ -260,16 +254,6 @@ async fn side_by_side<F: Future>(futures: impl ExactSizeIterator<Item = F>) -> V
     })
     .await;
     outputs.into_iter().flatten().collect()
-}
-
-fn put<F>(place: Option<Pin<Box<F>>>, future: F) -> Pin<Box<F>> {
-    match place {
-        Some(mut place) => {
-            place.set(future);
-            place
-        }
-        None => Box::pin(future),
-    }
 }
 
 /// The value of a field after the extensions have handled `resolving`.

@@ -44,6 +44,8 @@ pub(super) const ERRORS: usize = 100;
 pub(super) struct Document {
     /// Unique in this process. It replaces the text in the keys of operations.
     id: u64,
+    /// Bytes of its text.
+    size: usize,
     executable: ExecutableDocument,
     operations: Vec<Entry>,
 }
@@ -67,6 +69,8 @@ pub(super) struct Operation {
     /// Whether its events are the same for all viewers.
     pub is_shared: bool,
     selections: usize,
+    /// Bytes of its document's text, of which it has all values.
+    size: usize,
 }
 
 /// Both caches.
@@ -95,7 +99,9 @@ impl Documents {
                 .build(),
             decided: Cache::builder()
                 .max_capacity(CACHED)
-                .weigher(|_, operation: &Arc<Operation>| weight(operation.selections))
+                .weigher(|_, operation: &Arc<Operation>| {
+                    weight(operation.selections).saturating_add(bytes(operation.size))
+                })
                 .build(),
         }
     }
@@ -151,6 +157,7 @@ impl Documents {
         operations.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Document {
             id: self.ids.fetch_add(1, Ordering::Relaxed),
+            size: text.len(),
             executable,
             operations,
         })
@@ -203,7 +210,7 @@ impl Documents {
             .collect();
         let operation = Arc::new(normalise(
             registry,
-            &document.executable,
+            document,
             &entry.definition,
             &truths,
             self.shareable.as_ref(),
@@ -255,7 +262,11 @@ impl Document {
 }
 
 fn weight(selections: usize) -> u32 {
-    u32::try_from((selections + 2) * SELECTION).unwrap_or(u32::MAX)
+    bytes((selections + 2) * SELECTION)
+}
+
+fn bytes(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// The name of the root type of an operation, which validation has checked.
@@ -296,13 +307,14 @@ fn unmergeable(registry: &Registry, document: &ExecutableDocument) -> Result<Vec
 
 fn normalise(
     registry: &Registry,
-    document: &ExecutableDocument,
+    document: &Document,
     original: &Positioned<OperationDefinition>,
     truths: &HashSet<&str>,
     shareable: Option<&Shareable>,
 ) -> Result<Operation, Error> {
     let node = &original.node;
-    let mut collector = Collector::new(registry, document, Conditions::Given(truths));
+    let conditions = Conditions::Given(truths);
+    let mut collector = Collector::new(registry, &document.executable, conditions);
     let root = root(registry, node.ty).unwrap_or_default();
     let fields = collector.object(&[&node.selection_set.node], root)?;
     if node.ty == OperationType::Subscription && fields.is_empty() {
@@ -329,6 +341,7 @@ fn normalise(
         is_shared: node.ty == OperationType::Subscription
             && shareable.is_some_and(|shareable| is_shared(shareable, &fields)),
         selections: count(&definition.selection_set.node),
+        size: document.size,
         definition: original.position_node(definition),
     })
 }
@@ -420,4 +433,44 @@ fn conditions(document: &ExecutableDocument, operation: &OperationDefinition) ->
     let mut names: Vec<_> = names.into_iter().collect();
     names.sort();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::Variables;
+    use clap::Parser;
+
+    use super::*;
+    use crate::server::{execution::fuzz::types, schema};
+
+    #[derive(Parser)]
+    struct Defaults {
+        #[command(flatten)]
+        limits: Limits,
+    }
+
+    #[test]
+    fn long_values_in_documents_do_not_fill_the_memory() {
+        let types = types(&schema::build(crate::server::execution::Execution));
+        let limits = Defaults::parse_from(["test"]).limits;
+        let documents = Documents::new(limits, true, None);
+
+        for n in 0..200 {
+            let value = "m".repeat(500_000);
+            let text = format!("{{ posts(first: 1, after: \"{value}{n}\") {{ totalCount }} }}");
+            let document = documents.read(&types.registry, &text).unwrap();
+            documents
+                .decide(&types.registry, &document, 0, &Variables::default())
+                .unwrap();
+        }
+        documents.decided.run_pending_tasks();
+        documents.read.run_pending_tasks();
+
+        let most = CACHED / 500_000;
+        let kept = (
+            documents.read.entry_count(),
+            documents.decided.entry_count(),
+        );
+        assert!(kept.0 <= most && kept.1 <= most, "{kept:?}");
+    }
 }

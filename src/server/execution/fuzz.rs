@@ -1,5 +1,7 @@
 //! Documents from strangers, for fuzzing: see [`crate::fuzz`].
 
+use std::sync::Arc;
+
 use async_graphql::{Executor, Request, SchemaEnv, Variables};
 use clap::Parser;
 use futures_util::FutureExt;
@@ -26,13 +28,9 @@ impl Examiner {
     /// # Panics
     /// If the schema does not show its types.
     pub fn new(executor: &impl Executor) -> Self {
-        let types = std::sync::Arc::default();
-        let request = Request::new(String::new()).data(Task::Show(std::sync::Arc::clone(&types)));
-        executor.execute(request).now_or_never();
         let limits = Defaults::parse_from(["fuzz"]).limits;
-        let types = types.read().clone();
         Self {
-            types: types.expect("a schema with the extension"),
+            types: types(executor),
             documents: Documents::new(limits.clone(), true, None),
             limits,
         }
@@ -61,4 +59,16 @@ impl Examiner {
             }
         }
     }
+}
+
+/// The types of a schema.
+///
+/// # Panics
+/// If it has no extension that shows them.
+pub(super) fn types(executor: &impl Executor) -> SchemaEnv {
+    let shown = Arc::default();
+    let request = Request::new(String::new()).data(Task::Show(Arc::clone(&shown)));
+    executor.execute(request).now_or_never();
+    let types = shown.read().clone();
+    types.expect("a schema with the extension")
 }
