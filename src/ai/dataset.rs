@@ -63,8 +63,9 @@ impl<R: Read + Seek> Dataset<R> {
                 "the file is in UTF-16, or no text at all: save it as CSV in UTF-8".to_owned(),
             ));
         }
-        let is_marked = head.starts_with(MARK);
-        let text = if is_marked { MARK.len() } else { 0 };
+        // All of them: the parser takes a mark that comes alone for the end.
+        let marks = head.chunks_exact(MARK.len());
+        let text = MARK.len() * marks.take_while(|chunk| *chunk == MARK).count();
         let start = text as u64;
         content.seek(SeekFrom::Start(start))?;
         let content = Bounded { content, given: 0 };
