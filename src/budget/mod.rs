@@ -1,5 +1,5 @@
-//! How much memory unread responses, and requests that have not come completely, may hold: for each connection, each
-//! address and the whole server.
+//! How much memory unread responses, and requests that come, wait or run, may hold: for each connection, each address and
+//! the whole server.
 //!
 //! A response reserves its bytes while it is built, so that the budget also bounds what is built at the same time. It
 //! holds them until they are handed to the operating system.

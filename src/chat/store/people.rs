@@ -218,11 +218,18 @@ pub(super) fn check_number(conn: &mut Conn, user: UserId, most: u32) -> Result<(
         .select(session_id)
         .limit(most.into())
         .load(c))?;
-    if joined.len() < most as usize {
+    let what = "chat sessions that a user takes part in";
+    at_most(most, joined.len() + 1, what)
+}
+
+/// # Errors
+/// `LIMIT_EXCEEDED` for a `number` of `what` above `most`.
+pub(super) fn at_most(most: u32, number: usize, what: &'static str) -> Result<()> {
+    if number <= most as usize {
         return Ok(());
     }
     Err(Error::LimitExceeded {
-        what: "chat sessions that a user takes part in",
+        what,
         limit: most.into(),
     })
 }
@@ -329,13 +336,7 @@ pub(super) fn check_invitations(conn: &mut Conn, session: &ChatSession, most: u3
         .select(chat_invitations::user_id)
         .limit(i64::from(most) + 1)
         .load(c))?;
-    if open.len() <= most as usize {
-        return Ok(());
-    }
-    Err(Error::LimitExceeded {
-        what: "open invitations",
-        limit: most.into(),
-    })
+    at_most(most, open.len(), "open invitations")
 }
 
 /// Some participants of a session: all of an ordinary one.

@@ -77,13 +77,7 @@ fn check_number(conn: &mut Conn, creator: UserId, most: u32) -> Result<()> {
         .select(chat_sessions::id)
         .limit(most.into());
     let number: Vec<ChatSessionId> = on!(conn, |c| own.load(c))?;
-    if number.len() < most as usize {
-        return Ok(());
-    }
-    Err(Error::LimitExceeded {
-        what: "chat sessions",
-        limit: most.into(),
-    })
+    people::at_most(most, number.len() + 1, "chat sessions")
 }
 
 /// The direct chat between `actor` and `other`, which is created if there is none. It is back in the list of `actor`.

@@ -438,22 +438,17 @@ fn conditions(document: &ExecutableDocument, operation: &OperationDefinition) ->
 #[cfg(test)]
 mod tests {
     use async_graphql::Variables;
-    use clap::Parser;
 
     use super::*;
-    use crate::server::{execution::fuzz::types, schema};
-
-    #[derive(Parser)]
-    struct Defaults {
-        #[command(flatten)]
-        limits: Limits,
-    }
+    use crate::server::{
+        execution::fuzz::{limits, types},
+        schema,
+    };
 
     #[test]
     fn long_values_in_documents_do_not_fill_the_memory() {
         let types = types(&schema::build(crate::server::execution::Execution));
-        let limits = Defaults::parse_from(["test"]).limits;
-        let documents = Documents::new(limits, true, None);
+        let documents = Documents::new(limits(), true, None);
 
         for n in 0..200 {
             let value = "m".repeat(500_000);

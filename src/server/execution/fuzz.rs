@@ -16,10 +16,14 @@ pub struct Examiner {
     limits: Limits,
 }
 
-#[derive(Parser)]
-struct Defaults {
-    #[command(flatten)]
-    limits: Limits,
+/// The default limits.
+pub(super) fn limits() -> Limits {
+    #[derive(Parser)]
+    struct Defaults {
+        #[command(flatten)]
+        limits: Limits,
+    }
+    Defaults::parse_from(["fuzz"]).limits
 }
 
 impl Examiner {
@@ -28,7 +32,7 @@ impl Examiner {
     /// # Panics
     /// If the schema does not show its types.
     pub fn new(executor: &impl Executor) -> Self {
-        let limits = Defaults::parse_from(["fuzz"]).limits;
+        let limits = limits();
         Self {
             types: types(executor),
             documents: Documents::new(limits.clone(), true, None),
@@ -39,7 +43,7 @@ impl Examiner {
     /// Prepares all operations of a document that needs no variables.
     ///
     /// # Panics
-    /// If there are too many errors, or if it is refused the second time.
+    /// If there are too many errors, or if a field of the root was lost.
     pub fn examine(&self, text: &str) {
         let registry = &self.types.registry;
         let document = match self.documents.read(registry, text) {
@@ -54,7 +58,8 @@ impl Examiner {
                 .documents
                 .decide(registry, &document, index, &variables)
             {
-                assert!(!operation.root_fields.is_empty());
+                let selected = &operation.definition.node.selection_set.node.items;
+                assert_eq!(operation.root_fields.len(), selected.len());
                 _ = cost::check(&operation.costs, &variables, &self.limits);
             }
         }

@@ -17,12 +17,11 @@ use std::{
 };
 
 use async_graphql::{Executor, Response, Variables};
-use clap::Parser;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::{Engine, Prepared, RawRequest, Rights, refusal};
+use super::{Engine, Prepared, RawRequest, Rights, fuzz::limits, refusal};
 use crate::{
     access::{Access, Actor, Caller, Client},
     budget::Budget,
@@ -30,16 +29,6 @@ use crate::{
     cpu::Cpu,
     error::{Error, Language, Result},
 };
-
-#[derive(Parser)]
-struct Defaults {
-    #[command(flatten)]
-    limits: Limits,
-}
-
-fn limits() -> Limits {
-    Defaults::parse_from(["test"]).limits
-}
 
 fn client(language: Language) -> Client {
     Client {
