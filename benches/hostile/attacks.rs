@@ -1,7 +1,10 @@
 //! The attacks: each goes on until it is ended.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -145,16 +148,13 @@ impl Attack {
     /// Does it again and again, as client `n`. Counts the attempts.
     pub async fn strike(&self, target: Target, n: usize, attempts: &AtomicU64) {
         let (mut kept, port) = (None, target.port);
-        let large = matches!(self.way, Way::Large)
-            .then(large)
-            .unwrap_or_default();
         let bearer = format!("Authorization: Bearer {}\r\n", target.mallory);
         for turn in 0_u64.. {
             attempts.fetch_add(1, Relaxed);
             match self.way {
                 Way::Query(query) => ask(&mut kept, port, &of(&query(&target), "")).await,
                 Way::AsMallory(query) => ask(&mut kept, port, &of(&query(&target), &bearer)).await,
-                Way::Large => ask(&mut kept, port, &large).await,
+                Way::Large => ask(&mut kept, port, &LARGE).await,
                 Way::Documents => {
                     let names = " title".repeat(4_900);
                     let query =
@@ -199,11 +199,12 @@ impl Attack {
     }
 }
 
-fn large() -> String {
+/// Made once: it takes longer to write than to send.
+static LARGE: LazyLock<String> = LazyLock::new(|| {
     let variables = json!({ "lists": vec![json!([]); 9_900], "text": "m".repeat(1_000_000) });
     let body = json!({ "query": "{ __typename }", "variables": variables }).to_string();
     post("application/json", "", body.len(), &body)
-}
+});
 
 fn of(query: &str, more: &str) -> String {
     let body = json!({ "query": query }).to_string();

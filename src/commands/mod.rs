@@ -13,6 +13,8 @@ mod worker;
 use clap::{Parser, Subcommand, error::ErrorKind};
 use madang::{config::Config, db, error::Error};
 
+use crate::heap;
+
 /// A community backend in one binary: accounts, boards, posts and comments behind one GraphQL schema.
 #[derive(Parser)]
 #[command(version, about)]
@@ -140,10 +142,18 @@ fn usage(error: &clap::Error) -> Usage {
 
 /// With one thread more than may read from SQLite at once, so that one is always free for other work.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(db::readers() + 1)
+        .on_thread_park(heap::give_back)
         .enable_all()
-        .build()?)
+        .build()?;
+    // It wakes threads of an idle server, so that they give memory back, too.
+    runtime.spawn(async {
+        loop {
+            tokio::time::sleep(heap::PAUSE).await;
+        }
+    });
+    Ok(runtime)
 }
 
 /// An error for the operator's terminal, with its internal cause.

@@ -1,6 +1,8 @@
 //! SQL for lists that diesel cannot express: comparing two columns with a key, counting up to a bound, and running many
 //! short queries in one statement.
 
+use std::time::Duration;
+
 use diesel::{
     QueryResult, RunQueryDsl,
     backend::Backend,
@@ -199,7 +201,11 @@ impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for CountOf<Q> {
 
 /// Queries of the same shape in one statement. Each row begins with the index of its query.
 #[derive(Clone, Debug)]
-pub struct Together<Q>(Vec<Q>);
+pub struct Together<Q> {
+    queries: Vec<Q>,
+    /// How long MySQL and MariaDB may take for it.
+    limit: Option<Duration>,
+}
 
 impl<Q: Query> Query for Together<Q> {
     type SqlType = (BigInt, Q::SqlType);
@@ -214,15 +220,24 @@ impl<Q> QueryId for Together<Q> {
 
 impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Together<Q> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        // There is one statement for each number of queries: too many to keep prepared.
-        out.unsafe_to_cache_prepared();
-        for (n, query) in self.0.iter().enumerate() {
-            let head = if n == 0 {
-                "SELECT "
-            } else {
-                " UNION ALL SELECT "
-            };
-            out.push_sql(head);
+        if self.queries.len() > 1 {
+            // There is one statement for each number of queries: too many to keep prepared.
+            out.unsafe_to_cache_prepared();
+        }
+        if let Some(limit) = self.limit {
+            // The first comment is a statement to MariaDB alone, the second one a hint to MySQL.
+            let (seconds, millis) = (limit.as_secs_f64(), limit.as_millis());
+            out.push_sql(&format!(
+                "/*M! SET STATEMENT max_statement_time = {seconds} FOR */ \
+                 SELECT /*+ MAX_EXECUTION_TIME({millis}) */ "
+            ));
+        } else {
+            out.push_sql("SELECT ");
+        }
+        for (n, query) in self.queries.iter().enumerate() {
+            if n > 0 {
+                out.push_sql(" UNION ALL SELECT ");
+            }
             out.push_sql(&n.to_string());
             out.push_sql(", part.* FROM (");
             query.walk_ast(out.reborrow())?;
@@ -240,20 +255,37 @@ const TOGETHER: usize = 400;
 ///
 /// # Errors
 /// Those of the database.
-pub fn load_each<'q, Q, C, T>(conn: &mut C, mut queries: Vec<Q>) -> QueryResult<Vec<Vec<T>>>
+pub fn load_each<'q, Q, C, T>(conn: &mut C, queries: Vec<Q>) -> QueryResult<Vec<Vec<T>>>
 where
     Q: RunQueryDsl<C> + LoadQuery<'q, C, T>,
     Together<Q>: LoadQuery<'q, C, (i64, T)>,
 {
-    if queries.len() == 1 {
+    load_each_within(None, conn, queries)
+}
+
+/// As [`load_each`]. With a limit, MySQL and MariaDB stop a statement that takes longer.
+///
+/// # Errors
+/// Those of the database.
+pub fn load_each_within<'q, Q, C, T>(
+    limit: Option<Duration>,
+    conn: &mut C,
+    mut queries: Vec<Q>,
+) -> QueryResult<Vec<Vec<T>>>
+where
+    Q: RunQueryDsl<C> + LoadQuery<'q, C, T>,
+    Together<Q>: LoadQuery<'q, C, (i64, T)>,
+{
+    if queries.len() == 1 && limit.is_none() {
         return queries.into_iter().map(|query| query.load(conn)).collect();
     }
     let mut found = Vec::with_capacity(queries.len());
     while !queries.is_empty() {
         let rest = queries.split_off(queries.len().min(TOGETHER));
-        let together = Together(std::mem::replace(&mut queries, rest));
+        let queries = std::mem::replace(&mut queries, rest);
         let first = found.len();
-        found.resize_with(first + together.0.len(), Vec::new);
+        found.resize_with(first + queries.len(), Vec::new);
+        let together = Together { queries, limit };
         for (n, row) in together.load(conn)? {
             let place = usize::try_from(n).unwrap_or_default();
             found[first + place].push(row);

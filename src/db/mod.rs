@@ -49,6 +49,9 @@ impl Version {
     }
 }
 
+/// How long MySQL may take for a statement that reads little as a rule. Also when it is busy it takes less.
+const SHORT: Duration = Duration::from_millis(100);
+
 /// A connection to either engine.
 pub enum Conn {
     Sqlite(SqliteConnection),
@@ -56,14 +59,28 @@ pub enum Conn {
 }
 
 impl Conn {
-    /// Runs `read`, which reads little as a rule. On SQLite it is stopped when it reads much, and `None` is returned.
-    pub fn if_short<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+    /// Runs `read`, which reads little as a rule. When it reads much it is stopped, and `None` is returned. SQLite counts
+    /// what it reads; to MySQL, `read` has to tell the limit that it is given.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn if_short<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self, Option<Duration>) -> Result<T>,
+    ) -> Result<Option<T>> {
         match self {
             Self::Sqlite(_) => {
-                let (done, is_stopped) = sqlite::within(sqlite::Allowance::short(), || read(self));
-                (!is_stopped).then_some(done)
+                let quick = sqlite::Allowance::short();
+                let (done, is_stopped) = sqlite::within(quick, || read(self, None));
+                if is_stopped {
+                    return Ok(None);
+                }
+                done.map(Some)
             }
-            Self::Mysql(_) => Some(read(self)),
+            Self::Mysql(_) => match read(self, Some(SHORT)) {
+                Err(Error::Timeout) => Ok(None),
+                done => done.map(Some),
+            },
         }
     }
 }

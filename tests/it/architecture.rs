@@ -41,7 +41,7 @@ const FLOORS: [&[&str]; 10] = [
     &["*"],
     &["*::store", "*::live", "*::jobs", "*::readable"],
     &["*::graphql"],
-    &["server", "demo", "commands", "fuzz", ""],
+    &["server", "demo", "commands", "heap", "fuzz", ""],
 ];
 
 const FEATURES: [&str; 8] = [

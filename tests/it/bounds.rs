@@ -16,12 +16,21 @@ const OTHERS: usize = 100_000;
 /// Puts posts on a board, which are numbered from the one after `from`.
 async fn fill(app: &TestApp, board: &str, from: usize, posts: usize) {
     let board = BoardId::parse(board).unwrap();
-    let insert = format!(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {posts}) \
-         INSERT INTO posts (id, board_id, title, is_visible, view_count, like_count, comment_count, created_at, changed_at, content) \
-         SELECT CAST(printf('%016d', {from} + i) AS BLOB), ?, 'private', TRUE, 10 + i, 10 + i, 10 + i, 1, 4000000000000000 + i, '' FROM n"
+    let digits: Vec<String> = (0..10).map(|d| format!("SELECT {d} AS d")).collect();
+    let digits = digits.join(" UNION ALL ");
+    let numbers = format!(
+        "SELECT 1 + a.d + 10 * b.d + 100 * c.d + 1000 * d.d + 10000 * e.d AS i \
+         FROM ({digits}) a, ({digits}) b, ({digits}) c, ({digits}) d, ({digits}) e"
     );
     let write = move |conn: &mut Conn| {
+        let id = match conn {
+            Conn::Sqlite(_) => format!("CAST(printf('%016d', {from} + i) AS BLOB)"),
+            Conn::Mysql(_) => format!("CAST(LPAD({from} + i, 16, '0') AS BINARY)"),
+        };
+        let insert = format!(
+            "INSERT INTO posts (id, board_id, title, is_visible, view_count, like_count, comment_count, created_at, changed_at, content) \
+             SELECT {id}, ?, 'private', TRUE, 10 + i, 10 + i, 10 + i, 1, 4000000000000000 + i, '' FROM ({numbers}) n WHERE i <= {posts}"
+        );
         on!(conn, |c| diesel::sql_query(&insert)
             .bind::<Binary, _>(board)
             .execute(c))?;
@@ -64,7 +73,7 @@ async fn walk(client: &Client, order: &str, backwards: bool) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_posts_is_read_from_the_boards_that_the_reader_may_enter() {
-    let app = TestApp::on(Backends::Embedded, &[]).await;
+    let app = TestApp::start().await;
     let (admin, (ann, ben)) = (app.admin().await, app.two_users().await);
     let of_ann =
         json!({ "name": "granted", "information": "i", "isVisible": false, "memberIds": [ann.id] });
@@ -102,10 +111,12 @@ async fn a_page_of_posts_is_read_from_the_boards_that_the_reader_may_enter() {
         assert_eq!(walk(&ben, order, false).await.len(), 8, "{order}");
     }
 
-    assert_eq!(app.app.db.slow_reads(), 0);
-    let total = ann.query("{ posts { totalCount } }").await;
-    assert_eq!(total.at("posts.totalCount"), 12);
-    assert_eq!(app.app.db.slow_reads(), 1, "a total of these reads them");
+    if Backends::of_this_run() == Backends::Embedded {
+        assert_eq!(app.app.db.slow_reads(), 0);
+        let total = ann.query("{ posts { totalCount } }").await;
+        assert_eq!(total.at("posts.totalCount"), 12);
+        assert_eq!(app.app.db.slow_reads(), 1, "a total of these reads them");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

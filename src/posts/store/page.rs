@@ -1,6 +1,9 @@
 //! Lists of posts: which posts a list contains, and in which order.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use async_graphql::{Enum, InputObject};
 use diesel::{prelude::*, sql_types::Bool};
@@ -217,10 +220,11 @@ fn ordered(conn: &mut Conn, actor: &Actor, asked: &[&Asked<PostList>]) -> Result
         is_of_all && !actor.is_admin()
     };
     if !asked.iter().any(|(list, _)| may_skip_others(list)) {
-        return in_order(conn, actor, asked);
+        return in_order(conn, actor, asked, None);
     }
-    if let Some(found) = conn.if_short(|conn| in_order(conn, actor, asked)) {
-        return found;
+    let quick = |conn: &mut Conn, limit| in_order(conn, actor, asked, limit);
+    if let Some(found) = conn.if_short(quick)? {
+        return Ok(found);
     }
     let mut found = Vec::with_capacity(asked.len());
     for one in asked {
@@ -228,7 +232,7 @@ fn ordered(conn: &mut Conn, actor: &Actor, asked: &[&Asked<PostList>]) -> Result
         if may_skip_others(list) {
             found.push(from_boards(conn, actor, list, page)?);
         } else {
-            found.extend(in_order(conn, actor, &[one])?);
+            found.extend(in_order(conn, actor, &[one], None)?);
         }
     }
     Ok(found)
@@ -255,17 +259,23 @@ fn from_boards(
     let mut first: Vec<Post> = Vec::new();
     for boards in boards_store::enterable(conn, actor)?.chunks(BOARDS) {
         let asked: Vec<_> = boards.iter().map(|board| on(*board, &one)).collect();
-        let found = in_order(conn, actor, &asked.iter().collect::<Vec<_>>())?;
+        let found = in_order(conn, actor, &asked.iter().collect::<Vec<_>>(), None)?;
         first.extend(found.into_iter().flatten());
         page.sort(&mut first, list.direction(), |post| list.key(post));
         first.truncate(page.limit + 1);
     }
     let asked: Vec<_> = first.iter().map(|post| on(post.board_id, page)).collect();
-    let found = in_order(conn, actor, &asked.iter().collect::<Vec<_>>())?;
+    let found = in_order(conn, actor, &asked.iter().collect::<Vec<_>>(), None)?;
     Ok(found.into_iter().flatten().collect())
 }
 
-fn in_order(conn: &mut Conn, actor: &Actor, asked: &[&Asked<PostList>]) -> Result<Vec<Vec<Post>>> {
+/// One page of each list, read with one statement that MySQL may take the time of `limit` for.
+fn in_order(
+    conn: &mut Conn,
+    actor: &Actor,
+    asked: &[&Asked<PostList>],
+    limit: Option<Duration>,
+) -> Result<Vec<Vec<Post>>> {
     Ok(on!(conn, |c| {
         let queries = asked.iter().filter_map(|(list, page)| {
             let Ordered::By(PostOrder { field, direction }) = list.ordered() else {
@@ -290,7 +300,7 @@ fn in_order(conn: &mut Conn, actor: &Actor, asked: &[&Asked<PostList>]) -> Resul
                 }
             })
         });
-        lists::load_each(c, queries.collect())
+        lists::load_each_within(limit, c, queries.collect())
     })?)
 }
 

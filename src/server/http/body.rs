@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt;
-use tokio::{task::yield_now, time::timeout};
+use tokio::{sync::Semaphore, task::yield_now, time::timeout};
 
 use crate::{
     budget::Arriving,
@@ -15,8 +15,12 @@ use crate::{
 /// How long the rest of a body that is too large is read and discarded. A client reads the response only after sending
 /// everything. If the connection were closed earlier, it would see a broken connection instead of the response.
 const LINGER: Duration = Duration::from_secs(5);
-/// Bytes by which the memory for a body grows.
+/// Bytes by which the memory for a body grows, at least.
 const STEP: usize = 64 << 10;
+/// How many tasks with more to read wait in the runtime's queue at once. The others wait for these, so that tasks of all
+/// other kinds wait for a few large bodies only, however many there are.
+const READERS: usize = 2;
+static TURNS: Semaphore = Semaphore::const_new(READERS);
 
 /// The whole body, of at most `limit` bytes and within `time`. Bytes beyond the limit are never stored. What is stored is
 /// counted by `arriving`.
@@ -77,10 +81,14 @@ async fn collect(
             }
             let free = whole.capacity() - whole.len();
             if free < data.len() {
-                // The first frame is mostly all there is.
-                let step = if whole.is_empty() { 0 } else { STEP };
+                // The first frame is mostly all there is. Growing by the same step each time would copy a large body often.
                 let before = whole.capacity();
-                whole.reserve_exact(data.len().max(step));
+                let step = if whole.is_empty() {
+                    0
+                } else {
+                    STEP.max(before)
+                };
+                whole.reserve_exact(data.len().max(step.min(limit - whole.len())));
                 arriving.add(whole.capacity() - before)?;
             }
             whole.extend_from_slice(data);
@@ -105,6 +113,8 @@ pub async fn discard(mut body: Body) {
 /// it.
 async fn let_others(read: usize) {
     if read > STEP / 4 {
+        // It is never closed, and nobody waits for bytes while having a turn.
+        let _turn = TURNS.acquire().await;
         yield_now().await;
     }
 }

@@ -8,11 +8,16 @@ use std::{
     time::Duration,
 };
 
-use diesel::{QueryableByName, RunQueryDsl, sql_types::BigInt};
+use diesel::{
+    QueryableByName,
+    dsl::sql,
+    prelude::*,
+    sql_types::{BigInt, Bool},
+};
 use futures_util::future::join_all;
 use madang::{
     boards::store::count_posts,
-    db::{Conn, on},
+    db::{Conn, lists::load_each_within, on, tables::boards},
     error::{Error, Result},
 };
 use mysql_async::prelude::Queryable;
@@ -77,6 +82,38 @@ async fn a_statement_that_takes_too_long_is_stopped_on_the_server() {
         Ok(count.number)
     });
     assert_eq!(count.await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_should_be_short_is_stopped_alone() {
+    let app = TestApp::start().await;
+    if Backends::of_this_run() == Backends::Embedded {
+        return;
+    }
+    let ids = [app.clock.id(), app.clock.id()];
+    let made = app.app.db.write(move |conn| {
+        insert(conn, ids[0], "a")?;
+        insert(conn, ids[1], "b")
+    });
+    made.await.unwrap();
+    fn read(conn: &mut Conn, limit: Option<Duration>, condition: &str) -> Result<Vec<Vec<i64>>> {
+        let Conn::Mysql(c) = conn else { unreachable!() };
+        let query = boards::table
+            .filter(sql::<Bool>(condition))
+            .select(sql::<BigInt>("7"));
+        Ok(load_each_within(limit, c, vec![query.clone(), query])?)
+    }
+
+    let seen = app.app.db.read(|conn| {
+        let endless = conn.if_short(|conn, limit| read(conn, limit, "SLEEP(60) = 0"))?;
+        let short = conn.if_short(|conn, limit| read(conn, limit, "SLEEP(0) = 0"))?;
+        // Longer than a short one may take.
+        let after = read(conn, None, "SLEEP(0.1) = 0")?;
+        Ok((endless, short, after))
+    });
+
+    let both = vec![vec![7, 7]; 2];
+    assert_eq!(seen.await.unwrap(), (None, Some(both.clone()), both));
 }
 
 #[tokio::test(flavor = "multi_thread")]
