@@ -49,8 +49,8 @@ impl Version {
     }
 }
 
-/// How long MySQL may take for a statement that reads little as a rule. Also when it is busy it takes less.
-const SHORT: Duration = Duration::from_millis(100);
+/// How long MySQL may take for a statement that reads little as a rule. A busy server takes less, too.
+const SHORT: Duration = Duration::from_millis(500);
 
 /// A connection to either engine.
 pub enum Conn {

@@ -203,12 +203,18 @@ async fn clients_that_do_not_read_are_cut_off_in_time() {
             say(socket, subscribe(id)).await;
         }
     }
+    // Each has begun, or it would be answered in full once it is read.
+    for stream in &mut streams {
+        let mut start = [0; 15];
+        within(stream.read_exact(&mut start)).await.unwrap();
+        assert_eq!(&start, b"HTTP/1.1 200 OK");
+    }
     library.until(|held| held > 4 * MIB).await;
 
     library.is_given_back().await;
 
-    for answer in join_all(streams.into_iter().map(read)).await {
-        assert!(answer.contains("200 OK") && answer.len() < 4 * MIB);
+    for rest in join_all(streams.into_iter().map(read)).await {
+        assert!(rest.len() < 4 * MIB, "{} bytes", rest.len());
     }
     for mut socket in sockets {
         within(async { while let Some(Ok(_)) = socket.next().await {} }).await;

@@ -108,7 +108,7 @@ async fn a_read_that_should_be_short_is_stopped_alone() {
         let endless = conn.if_short(|conn, limit| read(conn, limit, "SLEEP(60) = 0"))?;
         let short = conn.if_short(|conn, limit| read(conn, limit, "SLEEP(0) = 0"))?;
         // Longer than a short one may take.
-        let after = read(conn, None, "SLEEP(0.1) = 0")?;
+        let after = read(conn, None, "SLEEP(0.4) = 0")?;
         Ok((endless, short, after))
     });
 
