@@ -12,6 +12,7 @@ use crate::{
     connection::{CursorKey, Cursors, Direction, Page, Slice},
     db::Conn,
     error::Result,
+    ids::UserId,
     loader::Batch,
 };
 
@@ -74,6 +75,34 @@ pub trait List: Clone + Eq + Hash + Send + Sync + 'static {
 
 /// A list and the requested page of it.
 pub type Asked<L> = (L, Page<<L as List>::Key>);
+
+/// A part of a list of which rows can be hidden. An index leads to each part, so that reading never passes rows that
+/// the actor may not see, however many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Visible,
+    /// The hidden rows that the actor may see: all of them for admins, their own for others.
+    Hidden,
+}
+
+impl Part {
+    const ALL: [Self; 2] = [Self::Visible, Self::Hidden];
+
+    /// The parts of a list that `actor` may see, where all rows are by `author`, if one is given.
+    #[must_use]
+    pub fn of(actor: &Actor, author: Option<UserId>) -> &'static [Self] {
+        let may_see_hidden = match author {
+            _ if actor.is_admin() => true,
+            Some(author) => actor.id() == Some(author),
+            None => actor.id().is_some(),
+        };
+        if may_see_hidden {
+            &Self::ALL
+        } else {
+            &[Self::Visible]
+        }
+    }
+}
 
 /// Pages of lists of one kind.
 pub struct PageOf<L>(PhantomData<fn() -> L>);

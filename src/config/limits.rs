@@ -118,6 +118,14 @@ pub struct Limits {
         value_name = "N", value_parser = some()
     )]
     pub tokens: usize,
+    /// Values in the JSON of a request: texts, numbers, lists, objects.
+    #[arg(
+        long = "limit-values",
+        env = "LIMIT_VALUES",
+        default_value_t = 20_000,
+        value_name = "N", value_parser = some()
+    )]
+    pub values: usize,
     /// Items of a page: the most that first and last may ask for.
     #[arg(
         long = "limit-page",

@@ -220,7 +220,7 @@ impl<Q> QueryId for Together<Q> {
 
 impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Together<Q> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        if self.queries.len() > 1 {
+        if self.queries.len() > KEPT {
             // There is one statement for each number of queries: too many to keep prepared.
             out.unsafe_to_cache_prepared();
         }
@@ -246,6 +246,9 @@ impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Together<Q> {
         Ok(())
     }
 }
+
+/// Statements of at most so many queries are kept prepared: one list is read in up to two parts.
+const KEPT: usize = 2;
 
 /// The most queries in one statement. SQLite allows 500.
 const TOGETHER: usize = 400;
@@ -305,6 +308,40 @@ where
 {
     let counted = load_each(conn, queries.into_iter().map(CountOf).collect())?;
     Ok(counted.into_iter().flatten().collect())
+}
+
+/// The rows of lists that are read in parts. As [`load_each_within`] otherwise.
+///
+/// # Errors
+/// Those of the database.
+pub fn load_parts<'q, Q, C, T>(
+    limit: Option<Duration>,
+    conn: &mut C,
+    lists: Vec<Vec<Q>>,
+) -> QueryResult<Vec<Vec<T>>>
+where
+    Q: RunQueryDsl<C> + LoadQuery<'q, C, T>,
+    Together<Q>: LoadQuery<'q, C, (i64, T)>,
+{
+    let parts: Vec<usize> = lists.iter().map(Vec::len).collect();
+    let queries = lists.into_iter().flatten().collect();
+    let mut found = load_each_within(limit, conn, queries)?.into_iter();
+    let of_list = |parts| found.by_ref().take(parts).flatten().collect();
+    Ok(parts.into_iter().map(of_list).collect())
+}
+
+/// The number of rows of lists that are read in parts. Each part counts up to its query's limit.
+///
+/// # Errors
+/// Those of the database.
+pub fn count_parts<'q, Q, C>(conn: &mut C, lists: Vec<Vec<Q>>) -> QueryResult<Vec<i64>>
+where
+    CountOf<Q>: RunQueryDsl<C> + LoadQuery<'q, C, i64>,
+    Together<CountOf<Q>>: LoadQuery<'q, C, (i64, i64)>,
+{
+    let counts = |parts: Vec<Q>| parts.into_iter().map(CountOf).collect();
+    let counted = load_parts(None, conn, lists.into_iter().map(counts).collect())?;
+    Ok(counted.iter().map(|parts| parts.iter().sum()).collect())
 }
 
 /// Restricts the boxed `$query` to `$page`, for a list that is ordered by the unique column `$column`.

@@ -95,6 +95,7 @@ const MYSQL: &[Scripts] = mysql![
     "0008_chat",
     "0009_files",
     "0010_ai",
+    "0011_visible_first",
 ];
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;

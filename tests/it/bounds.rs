@@ -1,59 +1,101 @@
 //! What reading takes at most, counted in rows and statements, not in time.
 
-use diesel::{RunQueryDsl, sql_types::Binary};
+use diesel::{
+    RunQueryDsl,
+    sql_types::{Binary, Nullable},
+};
 use madang::{
     db::{Conn, on},
     error::{Error, Result},
-    ids::BoardId,
+    ids::{BoardId, PostId, UserId},
 };
 use serde_json::{Value, json};
 
 use crate::support::{Backends, Client, TestApp, any_board};
 
-/// Posts on a board that only admins may enter. They come first in every order.
+/// Posts, or comments, of others that stand before all that a reader may see.
 const OTHERS: usize = 100_000;
 
-/// Puts posts on a board, which are numbered from the one after `from`.
-async fn fill(app: &TestApp, board: &str, from: usize, posts: usize) {
-    let board = BoardId::parse(board).unwrap();
+/// The numbers from 1 to 100 000, as a table `n` with a column `i`.
+fn numbers() -> String {
     let digits: Vec<String> = (0..10).map(|d| format!("SELECT {d} AS d")).collect();
     let digits = digits.join(" UNION ALL ");
-    let numbers = format!(
-        "SELECT 1 + a.d + 10 * b.d + 100 * c.d + 1000 * d.d + 10000 * e.d AS i \
-         FROM ({digits}) a, ({digits}) b, ({digits}) c, ({digits}) d, ({digits}) e"
-    );
+    format!(
+        "(SELECT 1 + a.d + 10 * b.d + 100 * c.d + 1000 * d.d + 10000 * e.d AS i \
+         FROM ({digits}) a, ({digits}) b, ({digits}) c, ({digits}) d, ({digits}) e) n"
+    )
+}
+
+/// Ids that are above all others, and numbered from the one after `from`.
+fn ids(conn: &Conn, from: usize) -> String {
+    match conn {
+        Conn::Sqlite(_) => format!("CAST(printf('%016d', {from} + i) AS BLOB)"),
+        Conn::Mysql(_) => format!("CAST(LPAD({from} + i, 16, '0') AS BINARY)"),
+    }
+}
+
+/// Puts posts on a board, which are numbered from the one after `from`: hidden ones of an author, or visible ones of nobody.
+async fn fill(app: &TestApp, board: &str, from: usize, posts: usize, hidden_by: Option<&Client>) {
+    let (board, author) = (BoardId::parse(board).unwrap(), user(hidden_by));
     let write = move |conn: &mut Conn| {
-        let id = match conn {
-            Conn::Sqlite(_) => format!("CAST(printf('%016d', {from} + i) AS BLOB)"),
-            Conn::Mysql(_) => format!("CAST(LPAD({from} + i, 16, '0') AS BINARY)"),
-        };
+        let (id, numbers, is_visible) = (ids(conn, from), numbers(), author.is_none());
         let insert = format!(
-            "INSERT INTO posts (id, board_id, title, is_visible, view_count, like_count, comment_count, created_at, changed_at, content) \
-             SELECT {id}, ?, 'private', TRUE, 10 + i, 10 + i, 10 + i, 1, 4000000000000000 + i, '' FROM ({numbers}) n WHERE i <= {posts}"
+            "INSERT INTO posts (id, board_id, author_id, title, is_visible, view_count, like_count, comment_count, created_at, changed_at, content) \
+             SELECT {id}, ?, ?, 'private', {is_visible}, 10 + i, 10 + i, 10 + i, 4000000000000000 + i, 4000000000000000 + i, '' FROM {numbers} WHERE i <= {posts}"
         );
         on!(conn, |c| diesel::sql_query(&insert)
             .bind::<Binary, _>(board)
+            .bind::<Nullable<Binary>, _>(author)
             .execute(c))?;
         Ok(())
     };
     app.app.db.write(write).await.unwrap();
 }
 
-/// The titles of all pages of three posts, read to the end in one direction.
+/// Puts hidden comments of an author on a post.
+async fn hide_comments(app: &TestApp, post: &str, author: &Client) {
+    let (post, author) = (PostId::parse(post).unwrap(), user(Some(author)));
+    let write = move |conn: &mut Conn| {
+        let (id, numbers) = (ids(conn, 0), numbers());
+        let insert = format!(
+            "INSERT INTO comments (id, post_id, author_id, content, is_visible, created_at) \
+             SELECT {id}, ?, ?, 'private', FALSE, 1 FROM {numbers}"
+        );
+        on!(conn, |c| diesel::sql_query(&insert)
+            .bind::<Binary, _>(post)
+            .bind::<Nullable<Binary>, _>(author)
+            .execute(c))?;
+        Ok(())
+    };
+    app.app.db.write(write).await.unwrap();
+}
+
+fn user(client: Option<&Client>) -> Option<UserId> {
+    client.map(|client| UserId::parse(&client.id).unwrap())
+}
+
+/// The titles of all pages of three posts in an order.
 async fn walk(client: &Client, order: &str, backwards: bool) -> Vec<String> {
+    let list = format!("{{ posts(orderBy: {order}, PAGE) {{ nodes {{ text: title }} INFO }} }}");
+    walk_in(client, &list, "posts", backwards).await
+}
+
+/// The texts of all pages of three nodes, read to the end in one direction. `list` is a document with the places of the
+/// arguments and of the information on the page, and `path` leads to the list.
+async fn walk_in(client: &Client, list: &str, path: &str, backwards: bool) -> Vec<String> {
     let arguments = match backwards {
         false => "first: 3, after: $cursor",
         true => "last: 3, before: $cursor",
     };
-    let document = format!(
-        "query($cursor: String) {{ posts(orderBy: {order}, {arguments}) {{
-           nodes {{ title }} pageInfo {{ startCursor endCursor hasNextPage hasPreviousPage }} }} }}"
-    );
-    let (mut titles, mut cursor) = (Vec::new(), Value::Null);
+    let information = "pageInfo { startCursor endCursor hasNextPage hasPreviousPage }";
+    let list = list.replace("PAGE", arguments).replace("INFO", information);
+    let document = format!("query($cursor: String) {list}");
+    let (mut texts, mut cursor) = (Vec::new(), Value::Null);
     for _ in 0..20 {
         let answer = client.run(&document, json!({ "cursor": cursor })).await;
-        let nodes = answer.at("posts.nodes").as_array().unwrap().clone();
-        let mut page: Vec<String> = nodes.iter().map(|n| n["title"].to_string()).collect();
+        answer.data();
+        let nodes = answer.at(&format!("{path}.nodes")).as_array().unwrap();
+        let mut page: Vec<String> = nodes.iter().map(|n| n["text"].to_string()).collect();
         let (next, has_more) = match backwards {
             false => ("endCursor", "hasNextPage"),
             true => ("startCursor", "hasPreviousPage"),
@@ -61,10 +103,10 @@ async fn walk(client: &Client, order: &str, backwards: bool) -> Vec<String> {
         if backwards {
             page.reverse();
         }
-        titles.extend(page);
-        let info = answer.at("posts.pageInfo");
+        texts.extend(page);
+        let info = answer.at(&format!("{path}.pageInfo"));
         if info[has_more] == false {
-            return titles;
+            return texts;
         }
         cursor = info[next].clone();
     }
@@ -100,7 +142,7 @@ async fn a_page_of_posts_is_read_from_the_boards_that_the_reader_may_enter() {
         }
     }
     let secret = json!({ "name": "secret", "information": "i", "isVisible": false });
-    fill(&app, &admin.board(secret).await, 0, OTHERS).await;
+    fill(&app, &admin.board(secret).await, 0, OTHERS, None).await;
 
     for (order, of_ann) in &expected {
         assert_eq!(of_ann.len(), 12);
@@ -111,11 +153,111 @@ async fn a_page_of_posts_is_read_from_the_boards_that_the_reader_may_enter() {
         assert_eq!(walk(&ben, order, false).await.len(), 8, "{order}");
     }
 
+    let slow = app.app.db.slow_reads();
+    let total = ann.query("{ posts { totalCount } }").await;
+    assert_eq!(total.at("posts.totalCount"), 12);
     if Backends::of_this_run() == Backends::Embedded {
-        assert_eq!(app.app.db.slow_reads(), 0);
-        let total = ann.query("{ posts { totalCount } }").await;
-        assert_eq!(total.at("posts.totalCount"), 12);
-        assert_eq!(app.app.db.slow_reads(), 1, "a total of these reads them");
+        let slow = (slow, app.app.db.slow_reads());
+        assert_eq!(slow, (0, 1), "only a total of these reads them");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_have_hidden_is_not_read() {
+    let app = TestApp::start().await;
+    let (admin, (ann, ben)) = (app.admin().await, app.two_users().await);
+    let mallory = app.user("mallory").await;
+    let board = admin.board(any_board()).await;
+    let post = ben.post_on(&board, "00").await;
+    for n in 1..10 {
+        let (text, is_visible) = (format!("{n:02}"), n % 3 != 0);
+        let of_post =
+            json!({ "boardId": board, "title": text, "content": "c", "isVisible": is_visible });
+        let of_comment = json!({ "postId": post, "content": text, "isVisible": is_visible });
+        let made = [
+            ("createPost", of_post, "post { id }"),
+            ("createComment", of_comment, "comment { id }"),
+        ];
+        for (mutation, input, fields) in made {
+            ann.mutate(mutation, input, fields).await.data();
+        }
+    }
+    let mut lists = vec![
+        (
+            format!(
+                "{{ post(id: \"{post}\") {{ comments(PAGE) {{ totalCount nodes {{ text: content }} INFO }} }} }}"
+            ),
+            "post.comments",
+        ),
+        (
+            format!(
+                "{{ user(id: \"{}\") {{ comments(PAGE) {{ totalCount nodes {{ text: content }} INFO }} }} }}",
+                ann.id
+            ),
+            "user.comments",
+        ),
+        (
+            format!(
+                "{{ user(id: \"{}\") {{ posts(PAGE) {{ totalCount nodes {{ text: title }} INFO }} }} }}",
+                ann.id
+            ),
+            "user.posts",
+        ),
+    ];
+    for field in ["CREATED_AT", "UPDATED_AT", "VIEWS", "LIKES", "COMMENTS"] {
+        for direction in ["ASC", "DESC"] {
+            let order = format!("orderBy: {{ field: {field}, direction: {direction} }}");
+            lists.push((format!("{{ board(id: \"{board}\") {{ posts({order}, PAGE) {{ totalCount nodes {{ text: title }} INFO }} }} }}"), "board.posts"));
+        }
+    }
+    let last = format!("{{ board(id: \"{board}\") {{ lastPost {{ title }} }} }}");
+    let mut expected = Vec::new();
+    for client in [&ann, &ben] {
+        for (list, path) in &lists {
+            let all = walk_in(client, list, path, false).await;
+            let all_of_ann = 9 + usize::from(*path == "board.posts");
+            assert_eq!(
+                all.len(),
+                all_of_ann - if client.id == ben.id { 3 } else { 0 },
+                "{list}"
+            );
+            expected.push((client, list, *path, all));
+        }
+    }
+    assert_eq!(ann.query(&last).await.at("board.lastPost.title"), "09");
+    fill(&app, &board, 0, OTHERS, Some(&mallory)).await;
+    hide_comments(&app, &post, &mallory).await;
+
+    for (client, list, path, all) in &expected {
+        assert_eq!(walk_in(client, list, path, false).await, *all, "{list}");
+        let mut backwards = walk_in(client, list, path, true).await;
+        backwards.reverse();
+        assert_eq!(backwards, *all, "{list}, backwards");
+        let document = list.replace("PAGE", "first: 1").replace("INFO", "");
+        let answer = client.query(&document).await;
+        assert_eq!(
+            answer.at(&format!("{path}.totalCount")),
+            all.len(),
+            "{list}"
+        );
+    }
+    assert_eq!(ann.query(&last).await.at("board.lastPost.title"), "09");
+    assert_eq!(ben.query(&last).await.at("board.lastPost.title"), "08");
+    assert_eq!(app.app.db.slow_reads(), 0);
+
+    for client in [&admin, &mallory] {
+        assert_eq!(
+            client.query(&last).await.at("board.lastPost.title"),
+            "private"
+        );
+        for (list, path) in &lists {
+            let document = list.replace("PAGE", "last: 1").replace("INFO", "");
+            let answer = client.query(&document).await;
+            let texts = answer.at(&format!("{path}.nodes.0.text"));
+            let is_of_all = path.starts_with("board") || path.starts_with("post");
+            let is_last = path.starts_with("post") || list.contains("ASC");
+            assert_eq!(texts == "private", is_of_all && is_last, "{list}: {texts}");
+        }
     }
 }
 
@@ -125,7 +267,7 @@ async fn lists_of_boards_are_one_statement_however_much_they_read() {
     let (admin, ann) = (app.admin().await, app.user("ann").await);
     for n in 0..20 {
         let input = json!({ "name": format!("board {n}"), "information": "i" });
-        fill(&app, &admin.board(input).await, n * 200, 200).await;
+        fill(&app, &admin.board(input).await, n * 200, 200, None).await;
     }
 
     for client in [&admin, &ann] {

@@ -374,6 +374,11 @@ async fn requests_of_too_many_values_are_refused_before_they_are_read() {
         (answer.code(), answer.status.as_u16()),
         ("LIMIT_EXCEEDED", 400)
     );
+    let few = TestApp::with(&["--limit-values", "100"]).await.anonymous();
+    let answer = few.post(many_values(40).to_string()).await;
+    assert!(answer.errors().is_empty(), "{answer:?}");
+    let answer = few.post(many_values(60).to_string()).await;
+    assert_eq!(answer.code(), "LIMIT_EXCEEDED");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,11 @@ use std::{
 };
 
 use async_graphql::{Enum, InputObject};
-use diesel::{prelude::*, sql_types::Bool};
+use diesel::{
+    dsl::sql,
+    prelude::*,
+    sql_types::{Binary, Bool},
+};
 
 use super::{is_shown, search};
 use crate::{
@@ -21,7 +25,7 @@ use crate::{
     },
     error::Result,
     ids::{BoardId, PostId, UserId},
-    list::{Asked, List},
+    list::{Asked, List, Part},
     posts::Post,
     terms::Search,
 };
@@ -94,11 +98,26 @@ impl PostList {
             (None, None) => Ordered::By(NEWEST),
         }
     }
+
+    /// The parts in which it is read. None stands for the whole list: other indexes lead to what a search finds and to the
+    /// posts of all boards.
+    fn parts(&self, actor: &Actor) -> Vec<Option<Part>> {
+        if self.search.is_some() || (self.board.is_none() && self.author.is_none()) {
+            return vec![None];
+        }
+        let parts = Part::of(actor, self.author);
+        parts.iter().copied().map(Some).collect()
+    }
 }
 
-/// The query of the posts in a list that the actor may read, for the backend `$db`. `$words` are those of its search.
+/// The board of a post, for a condition that no index on it shall serve.
+const BOARD: &str = "coalesce(posts.board_id, posts.board_id)";
+
+/// The query of the posts in a part of a list that the actor may read, or in the whole list, for the backend `$db`.
+/// `$words` are those of its search.
 macro_rules! posts_of {
-    ($db:ty, $actor:expr, $list:expr, $words:expr) => {{
+    ($db:ty, $actor:expr, $list:expr, $words:expr, $part:expr) => {{
+        let part: Option<Part> = $part;
         let mut query = posts::table.into_boxed::<$db>();
         query = match $list.search.as_ref().map($words).as_deref() {
             None => query,
@@ -108,13 +127,23 @@ macro_rules! posts_of {
         if !$actor.is_admin() {
             // A subquery for each post, not a join: MariaDB would start with the boards and sort all of their posts.
             let of_post = boards::table.filter(boards::id.eq(posts::board_id));
-            query = query
-                .filter(of_post.select(boards_store::may_enter($actor)).single_value())
-                .filter(is_shown($actor));
+            query = query.filter(of_post.select(boards_store::may_enter($actor)).single_value());
         }
-        if let Some(board) = $list.board {
-            query = query.filter(posts::board_id.eq(board));
+        query = match part {
+            None if $actor.is_admin() => query,
+            None => query.filter(is_shown($actor)),
+            Some(part) => query.filter(posts::is_visible.eq(part == Part::Visible)),
+        };
+        let are_own = part == Some(Part::Hidden) && !$actor.is_admin();
+        if are_own {
+            query = query.filter(posts::author_id.eq($actor.id_or_nil()));
         }
+        query = match $list.board {
+            // Few posts are the actor's own. Without the function, engines would look at all that are hidden on the board.
+            Some(board) if are_own => query.filter(sql::<Binary>(BOARD).eq(board)),
+            Some(board) => query.filter(posts::board_id.eq(board)),
+            None => query,
+        };
         if let Some(author) = $list.author {
             query = query.filter(posts::author_id.eq(author));
         }
@@ -201,11 +230,14 @@ impl List for PostList {
                     Ordered::By(_) => COUNTED + 1,
                     Ordered::ByRank(_) => BEST as i64,
                 };
-                posts_of!(DB, actor, list, Search::anywhere)
-                    .select(posts::id)
-                    .limit(most)
+                let part = |part| {
+                    posts_of!(DB, actor, list, Search::anywhere, part)
+                        .select(posts::id)
+                        .limit(most)
+                };
+                list.parts(actor).into_iter().map(part).collect()
             });
-            lists::count_each(c, queries.collect())
+            lists::count_parts(c, queries.collect())
         })?)
     }
 }
@@ -220,9 +252,9 @@ fn ordered(conn: &mut Conn, actor: &Actor, asked: &[&Asked<PostList>]) -> Result
         is_of_all && !actor.is_admin()
     };
     if !asked.iter().any(|(list, _)| may_skip_others(list)) {
-        return in_order(conn, actor, asked, None);
+        return in_order(conn, actor, asked);
     }
-    let quick = |conn: &mut Conn, limit| in_order(conn, actor, asked, limit);
+    let quick = |conn: &mut Conn, limit| in_order_within(limit, conn, actor, asked);
     if let Some(found) = conn.if_short(quick)? {
         return Ok(found);
     }
@@ -232,7 +264,7 @@ fn ordered(conn: &mut Conn, actor: &Actor, asked: &[&Asked<PostList>]) -> Result
         if may_skip_others(list) {
             found.push(from_boards(conn, actor, list, page)?);
         } else {
-            found.extend(in_order(conn, actor, &[one], None)?);
+            found.extend(in_order(conn, actor, &[one])?);
         }
     }
     Ok(found)
@@ -259,48 +291,57 @@ fn from_boards(
     let mut first: Vec<Post> = Vec::new();
     for boards in boards_store::enterable(conn, actor)?.chunks(BOARDS) {
         let asked: Vec<_> = boards.iter().map(|board| on(*board, &one)).collect();
-        let found = in_order(conn, actor, &asked.iter().collect::<Vec<_>>(), None)?;
+        let found = in_order(conn, actor, &asked.iter().collect::<Vec<_>>())?;
         first.extend(found.into_iter().flatten());
         page.sort(&mut first, list.direction(), |post| list.key(post));
         first.truncate(page.limit + 1);
     }
     let asked: Vec<_> = first.iter().map(|post| on(post.board_id, page)).collect();
-    let found = in_order(conn, actor, &asked.iter().collect::<Vec<_>>(), None)?;
+    let found = in_order(conn, actor, &asked.iter().collect::<Vec<_>>())?;
     Ok(found.into_iter().flatten().collect())
 }
 
-/// One page of each list, read with one statement that MySQL may take the time of `limit` for.
-fn in_order(
+/// One page of each list, read with one statement.
+fn in_order(conn: &mut Conn, actor: &Actor, asked: &[&Asked<PostList>]) -> Result<Vec<Vec<Post>>> {
+    in_order_within(None, conn, actor, asked)
+}
+
+/// As [`in_order`], but MySQL may take the time of `limit` only.
+fn in_order_within(
+    limit: Option<Duration>,
     conn: &mut Conn,
     actor: &Actor,
     asked: &[&Asked<PostList>],
-    limit: Option<Duration>,
 ) -> Result<Vec<Vec<Post>>> {
     Ok(on!(conn, |c| {
         let queries = asked.iter().filter_map(|(list, page)| {
             let Ordered::By(PostOrder { field, direction }) = list.ordered() else {
                 return None;
             };
-            let query = posts_of!(DB, actor, list, Search::anywhere).select(Post::as_select());
-            Some(match field {
-                PostOrderField::CreatedAt => {
-                    keyset!(query, page.by(|(_, id)| *id), direction, posts::id)
+            let part = |part| {
+                let query =
+                    posts_of!(DB, actor, list, Search::anywhere, part).select(Post::as_select());
+                match field {
+                    PostOrderField::CreatedAt => {
+                        keyset!(query, page.by(|(_, id)| *id), direction, posts::id)
+                    }
+                    PostOrderField::UpdatedAt => {
+                        keyset_of_two!(query, *page, direction, (posts::changed_at, posts::id))
+                    }
+                    PostOrderField::Views => {
+                        keyset_of_two!(query, *page, direction, (posts::view_count, posts::id))
+                    }
+                    PostOrderField::Likes => {
+                        keyset_of_two!(query, *page, direction, (posts::like_count, posts::id))
+                    }
+                    PostOrderField::Comments => {
+                        keyset_of_two!(query, *page, direction, (posts::comment_count, posts::id))
+                    }
                 }
-                PostOrderField::UpdatedAt => {
-                    keyset_of_two!(query, *page, direction, (posts::changed_at, posts::id))
-                }
-                PostOrderField::Views => {
-                    keyset_of_two!(query, *page, direction, (posts::view_count, posts::id))
-                }
-                PostOrderField::Likes => {
-                    keyset_of_two!(query, *page, direction, (posts::like_count, posts::id))
-                }
-                PostOrderField::Comments => {
-                    keyset_of_two!(query, *page, direction, (posts::comment_count, posts::id))
-                }
-            })
+            };
+            Some(list.parts(actor).into_iter().map(part).collect())
         });
-        lists::load_each_within(limit, c, queries.collect())
+        lists::load_parts(limit, c, queries.collect())
     })?)
 }
 
@@ -350,7 +391,7 @@ fn newest(
 ) -> Result<Vec<Vec<PostId>>> {
     let mut found: Vec<Vec<PostId>> = on!(conn, |c| {
         let queries = asked.iter().map(|(list, _)| {
-            posts_of!(DB, actor, list, words)
+            posts_of!(DB, actor, list, words, None)
                 .select(posts::id)
                 .order(posts::id.desc())
                 .limit(BEST as i64)

@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// The approximate size of each of the two caches, in bytes.
-const CACHED: u64 = 16 << 20;
+const CACHED: u64 = 8 << 20;
 /// The approximate size of a cached selection, in bytes.
 const SELECTION: usize = 600;
 /// The most errors in one response: a request could break thousands of rules.

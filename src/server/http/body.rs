@@ -20,6 +20,7 @@ const STEP: usize = 64 << 10;
 /// How many tasks with more to read wait in the runtime's queue at once. The others wait for these, so that tasks of all
 /// other kinds wait for a few large bodies only, however many there are.
 const READERS: usize = 2;
+/// A place in the runtime's queue for a task with more to read.
 static TURNS: Semaphore = Semaphore::const_new(READERS);
 
 /// The whole body, of at most `limit` bytes and within `time`. Bytes beyond the limit are never stored. What is stored is
@@ -116,5 +117,54 @@ async fn let_others(read: usize) {
         // It is never closed, and nobody waits for bytes while having a turn.
         let _turn = TURNS.acquire().await;
         yield_now().await;
+    }
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nobody shuts a test down, which waits for its tasks itself"
+)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+    };
+
+    use futures_util::{StreamExt, future::join_all, stream};
+
+    use super::*;
+
+    const BODIES: usize = 50;
+    const FRAMES: usize = 20;
+
+    #[tokio::test]
+    async fn other_tasks_wait_for_a_few_large_bodies_only() {
+        let read = Arc::new(AtomicUsize::new(0));
+        let bodies = (0..BODIES).map(|_| {
+            let read = Arc::clone(&read);
+            let frames = stream::iter(0..FRAMES).map(move |_| {
+                read.fetch_add(1, SeqCst);
+                Ok::<_, Infallible>(vec![b' '; STEP])
+            });
+            tokio::spawn(discard(Body::from_stream(frames)))
+        });
+        let bodies: Vec<_> = bodies.collect();
+
+        // Each has read its first frame by then.
+        yield_now().await;
+        let mut most = 0;
+        for _ in 0..BODIES * FRAMES {
+            let before = read.load(SeqCst);
+            yield_now().await;
+            most = most.max(read.load(SeqCst) - before);
+        }
+
+        assert_eq!(read.load(SeqCst), BODIES * FRAMES);
+        assert!(most <= READERS, "{most} at once");
+        join_all(bodies).await;
     }
 }

@@ -13,8 +13,6 @@ pub mod fuzz;
 mod media;
 mod multipart;
 
-use std::time::Duration;
-
 use async_graphql::{Executor, parser::types::OperationType};
 use axum::{
     Router,
@@ -31,6 +29,7 @@ use crate::{
     access::{Caller, Client},
     ai::graphql::WITH_DATASETS,
     budget::{Account, Arriving, Held, Turn, Turning},
+    config::Limits,
     error::Error,
     server::{
         execution::{Engine, RawRequest},
@@ -119,14 +118,16 @@ impl<'a> Asked<'a> {
     async fn read(
         account: &'a Account,
         text: &[u8],
-        time: Duration,
+        limits: &Limits,
         read: impl FnOnce() -> Result<Map<String, Value>, Refused>,
     ) -> Result<Self, Refused> {
         // Nothing is started for an address that does not read its responses.
         account.check()?;
         let turn = account.turn(Turning::Request, (text.len() / AN_OBJECT) as u64);
-        let turn = timeout(time, turn).await.map_err(|_| Error::Timeout)?;
-        let held = net::hold(account, text)?;
+        let turn = timeout(limits.request_time, turn)
+            .await
+            .map_err(|_| Error::Timeout)?;
+        let held = net::hold(account, text, limits.values)?;
         Ok(Self {
             object: read()?,
             size: text.len(),
@@ -145,10 +146,9 @@ async fn read<'a>(
     client: &Client,
 ) -> Result<Asked<'a>, Refused> {
     let limits = &net.app.config.limits;
-    let time = limits.request_time;
     if parts.method != Method::POST {
         let query = parts.uri.query().unwrap_or_default();
-        return Asked::read(account, query.as_bytes(), time, || from_query(query)).await;
+        return Asked::read(account, query.as_bytes(), limits, || from_query(query)).await;
     }
     if !media::is_json(&parts.headers) {
         return Err(Refused::form(
@@ -161,8 +161,9 @@ async fn read<'a>(
     }
     // Counted here until it is held as what it was read to.
     let mut arriving = Arriving::new(&net.budget, client.neighbourhood());
+    let time = limits.request_time;
     let bytes = body::read(body, &parts.headers, limits.body, time, &mut arriving).await?;
-    Asked::read(account, &bytes, time, || from_json(&bytes)).await
+    Asked::read(account, &bytes, limits, || from_json(&bytes)).await
 }
 
 /// Runs a request with files.
@@ -182,13 +183,13 @@ async fn upload<E: Executor>(
         }
         let operations = form.operations().await?;
         let map = form.map().await?;
-        let time = net.app.config.limits.request_time;
+        let limits = &net.app.config.limits;
         let read = || {
             let mut object = from_json(&operations)?;
             form.apply(&map, &mut object)?;
             Ok(object)
         };
-        let asked = Asked::read(account, &operations, time, read).await?;
+        let asked = Asked::read(account, &operations, limits, read).await?;
         run(
             net,
             engine,

@@ -8,8 +8,6 @@ use crate::{
     error::{Error, Result, Sentence},
 };
 
-/// The most values in the JSON of one request.
-const VALUES: usize = 20_000;
 /// What a value takes in memory, at most, in bytes, beside its text.
 const VALUE: usize = 80;
 /// JSON of so many bytes cannot weigh much.
@@ -18,11 +16,11 @@ const LIGHT: usize = 2 * FEW / VALUE;
 /// Holds what the JSON of a request takes in memory once it is read, unless that is little.
 ///
 /// # Errors
-/// `LIMIT_EXCEEDED` for too many values; and as [`Held::take`].
-pub fn hold(account: &Account, json: &[u8]) -> Result<Held> {
+/// `LIMIT_EXCEEDED` for more values than `most`; and as [`Held::take`].
+pub fn hold(account: &Account, json: &[u8], most: usize) -> Result<Held> {
     let mut held = account.hold(0);
-    if json.len() > LIGHT {
-        let weight = weight(json)?;
+    if json.len() > LIGHT.min(most) {
+        let weight = weight(json, most)?;
         if weight > FEW {
             held.take(weight)?;
         }
@@ -33,16 +31,16 @@ pub fn hold(account: &Account, json: &[u8]) -> Result<Held> {
 /// The bytes that this JSON takes in memory once it is read. Values can take far more than their text: `[],` is one.
 ///
 /// # Errors
-/// `LIMIT_EXCEEDED` for too many values.
-fn weight(json: &[u8]) -> Result<usize> {
-    values(json).map(|values| json.len() + values * VALUE)
+/// `LIMIT_EXCEEDED` for more values than `most`.
+fn weight(json: &[u8], most: usize) -> Result<usize> {
+    values(json, most).map(|values| json.len() + values * VALUE)
 }
 
 /// At least as many values as there are in this JSON, but for one.
 ///
 /// # Errors
-/// `LIMIT_EXCEEDED` for too many.
-pub fn values(json: &[u8]) -> Result<usize> {
+/// `LIMIT_EXCEEDED` for more than `most`.
+pub fn values(json: &[u8], most: usize) -> Result<usize> {
     let (mut values, mut is_text, mut is_escaped) = (0, false, false);
     for byte in json {
         match byte {
@@ -53,10 +51,10 @@ pub fn values(json: &[u8]) -> Result<usize> {
             _ => {}
         }
     }
-    if values > VALUES {
+    if values > most {
         return Err(Error::LimitExceeded {
             what: "values in a request",
-            limit: VALUES as u64,
+            limit: most as u64,
         });
     }
     Ok(values)
@@ -148,15 +146,16 @@ mod tests {
 
     #[test]
     fn values_weigh_more_than_their_text_and_their_number_is_limited() {
-        let of = |json: &str| weight(json.as_bytes()).ok();
+        const MOST: usize = 20;
+        let of = |json: &str| weight(json.as_bytes(), MOST).ok();
 
         let text = r#""one [, {text\" \\""#;
         assert_eq!(of(text), Some(text.len()));
         assert_eq!(of(r#"{"a\\":[1,2]}"#), Some(13 + 3 * VALUE));
         assert_eq!(of("not JSON ,"), Some(10 + VALUE));
         let list = |values| format!("[{}]", vec!["[]"; values].join(","));
-        assert!(of(&list(VALUES / 2)).is_some());
-        assert_eq!(of(&list(VALUES / 2 + 1)), None);
+        assert!(of(&list(MOST / 2)).is_some());
+        assert_eq!(of(&list(MOST / 2 + 1)), None);
     }
 
     #[test]

@@ -151,7 +151,8 @@ impl<E: Executor> Connection<E> {
         if self.operations.contains(&id) {
             return close(Close::duplicate(&id));
         }
-        let limit = self.net.app.config.limits.subscriptions;
+        let limits = &self.net.app.config.limits;
+        let limit = limits.subscriptions;
         if self.operations.len() >= limit {
             let error = Error::LimitExceeded {
                 what: "operations on this socket",
@@ -160,7 +161,7 @@ impl<E: Executor> Connection<E> {
             self.refuse(&id, &[error]);
             return ControlFlow::Continue(());
         }
-        let held = match net::hold(&self.account, text.as_bytes()) {
+        let held = match net::hold(&self.account, text.as_bytes(), limits.values) {
             Ok(held) => held,
             Err(error) => {
                 self.refuse(&id, &[error]);

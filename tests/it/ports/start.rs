@@ -277,10 +277,13 @@ fn the_doctor_says_what_works_and_what_does_not() {
         "madang: REDIS_URL: begins neither with redis:// nor with rediss://\n"
     );
     let (code, said, _) = run(volume.path(), &["migrate", "down"]);
-    assert!(code == 0 && said.ends_with("missing  0010_ai\n"), "{said}");
+    assert!(
+        code == 0 && said.ends_with("missing  0011_visible_first\n"),
+        "{said}"
+    );
     let (code, said, _) = run(volume.path(), &["migrate", "status"]);
     assert!(
-        code == 0 && said.ends_with("applied  0009_files\nmissing  0010_ai\n"),
+        code == 0 && said.ends_with("applied  0010_ai\nmissing  0011_visible_first\n"),
         "{said}"
     );
 }

@@ -1,0 +1,16 @@
+DROP INDEX posts_board_id_idx;
+CREATE INDEX posts_board_id_idx ON posts (board_id, id);
+DROP INDEX posts_author_id_idx;
+CREATE INDEX posts_author_id_idx ON posts (author_id, id);
+DROP INDEX posts_board_id_changed_at_idx;
+CREATE INDEX posts_board_id_changed_at_idx ON posts (board_id, changed_at, id);
+DROP INDEX posts_board_id_view_count_idx;
+CREATE INDEX posts_board_id_view_count_idx ON posts (board_id, view_count, id);
+DROP INDEX posts_board_id_like_count_idx;
+CREATE INDEX posts_board_id_like_count_idx ON posts (board_id, like_count, id);
+DROP INDEX posts_board_id_comment_count_idx;
+CREATE INDEX posts_board_id_comment_count_idx ON posts (board_id, comment_count, id);
+DROP INDEX comments_post_id_idx;
+CREATE INDEX comments_post_id_idx ON comments (post_id, id);
+DROP INDEX comments_author_id_idx;
+CREATE INDEX comments_author_id_idx ON comments (author_id, id);
