@@ -239,7 +239,7 @@ type Counting =
     Box<dyn for<'a> Fn(&'a Context<'a>) -> BoxFuture<'a, Result<Option<i64>>> + Send + Sync>;
 
 impl Total {
-    /// The total that `counting` returns, at most one more than [`COUNTED`].
+    /// The total that `counting` returns. It may stop above [`COUNTED`].
     pub fn new(
         counting: impl for<'a> Fn(&'a Context<'a>) -> BoxFuture<'a, Result<Option<i64>>>
         + Send

@@ -50,7 +50,7 @@ pub trait List: Clone + Eq + Hash + Send + Sync + 'static {
     /// Those of the database.
     fn read(conn: &mut Conn, actor: &Actor, asked: &[Asked<Self>]) -> Result<Vec<Vec<Self::Item>>>;
 
-    /// The number of items of each list, counted up to one more than [`COUNTED`](crate::connection::COUNTED).
+    /// The number of items of each list. Each part is counted up to one more than [`COUNTED`](crate::connection::COUNTED).
     ///
     /// # Errors
     /// Those of the database.
