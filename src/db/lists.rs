@@ -175,6 +175,17 @@ where
     }
 }
 
+#[diesel::declare_sql_function]
+extern "SQL" {
+    /// The first of two values that is not null. Of a column and itself it is that column in a form that no index serves.
+    fn coalesce(value: Binary, other: Binary) -> Binary;
+
+    /// The greatest id of a group.
+    #[aggregate]
+    #[sql_name = "max"]
+    fn greatest(id: Binary) -> Nullable<Binary>;
+}
+
 /// The number of rows of a query, which reads no more than the query's limit.
 #[derive(Clone, Copy, Debug)]
 pub struct CountOf<Q>(pub Q);
@@ -203,6 +214,8 @@ impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for CountOf<Q> {
 #[derive(Clone, Debug)]
 pub struct Together<Q> {
     queries: Vec<Q>,
+    /// Whether these are the parts of one list.
+    is_of_one: bool,
     /// How long MySQL and MariaDB may take for it.
     limit: Option<Duration>,
 }
@@ -220,8 +233,8 @@ impl<Q> QueryId for Together<Q> {
 
 impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Together<Q> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        if self.queries.len() > KEPT {
-            // There is one statement for each number of queries: too many to keep prepared.
+        if self.queries.len() > 1 && !self.is_of_one {
+            // Clients choose the lists that stand together: there are too many combinations to keep prepared.
             out.unsafe_to_cache_prepared();
         }
         if let Some(limit) = self.limit {
@@ -247,9 +260,6 @@ impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Together<Q> {
     }
 }
 
-/// Statements of at most so many queries are kept prepared: one list is read in up to two parts.
-const KEPT: usize = 2;
-
 /// The most queries in one statement. SQLite allows 500.
 const TOGETHER: usize = 400;
 
@@ -263,15 +273,14 @@ where
     Q: RunQueryDsl<C> + LoadQuery<'q, C, T>,
     Together<Q>: LoadQuery<'q, C, (i64, T)>,
 {
-    load_each_within(None, conn, queries)
+    load_together(None, false, conn, queries)
 }
 
-/// As [`load_each`]. With a limit, MySQL and MariaDB stop a statement that takes longer.
-///
-/// # Errors
-/// Those of the database.
-pub fn load_each_within<'q, Q, C, T>(
+/// As [`load_each`], where all queries may be parts of one list. With a limit, MySQL and MariaDB stop a statement that
+/// takes longer.
+fn load_together<'q, Q, C, T>(
     limit: Option<Duration>,
+    is_of_one: bool,
     conn: &mut C,
     mut queries: Vec<Q>,
 ) -> QueryResult<Vec<Vec<T>>>
@@ -288,7 +297,11 @@ where
         let queries = std::mem::replace(&mut queries, rest);
         let first = found.len();
         found.resize_with(first + queries.len(), Vec::new);
-        let together = Together { queries, limit };
+        let together = Together {
+            queries,
+            is_of_one,
+            limit,
+        };
         for (n, row) in together.load(conn)? {
             let place = usize::try_from(n).unwrap_or_default();
             found[first + place].push(row);
@@ -310,7 +323,8 @@ where
     Ok(counted.into_iter().flatten().collect())
 }
 
-/// The rows of lists that are read in parts. As [`load_each_within`] otherwise.
+/// The rows of lists that are read in parts, as [`load_each`]. With a limit, MySQL and MariaDB stop a statement that takes
+/// longer.
 ///
 /// # Errors
 /// Those of the database.
@@ -325,7 +339,7 @@ where
 {
     let parts: Vec<usize> = lists.iter().map(Vec::len).collect();
     let queries = lists.into_iter().flatten().collect();
-    let mut found = load_each_within(limit, conn, queries)?.into_iter();
+    let mut found = load_together(limit, parts.len() == 1, conn, queries)?.into_iter();
     let of_list = |parts| found.by_ref().take(parts).flatten().collect();
     Ok(parts.into_iter().map(of_list).collect())
 }
@@ -391,3 +405,29 @@ macro_rules! keyset_of_two {
     }};
 }
 pub use keyset_of_two;
+
+#[cfg(test)]
+mod tests {
+    use diesel::{ExpressionMethods, QueryDsl};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{db::tables::posts, ids::PostId};
+
+    #[test]
+    fn clients_do_not_choose_what_is_kept_prepared() {
+        let is_nil = || coalesce(posts::id, posts::id).eq(PostId::from_uuid(Uuid::nil()));
+        let is_kept = |queries, is_of_one| {
+            let together = Together {
+                queries: vec![posts::table.filter(is_nil()).select(greatest(posts::id)); queries],
+                is_of_one,
+                limit: None,
+            };
+            QueryFragment::<Sqlite>::is_safe_to_cache_prepared(&together, &Sqlite).unwrap()
+        };
+
+        assert!(is_kept(2, true), "one list in two parts");
+        assert!(!is_kept(2, false), "two lists");
+        assert!(is_kept(1, false));
+    }
+}

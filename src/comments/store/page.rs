@@ -1,6 +1,6 @@
 //! Lists of comments.
 
-use diesel::{dsl::sql, prelude::*, sql_types::Binary};
+use diesel::prelude::*;
 
 use super::stands_on_readable_post;
 use crate::{
@@ -36,9 +36,6 @@ impl CommentList {
     }
 }
 
-/// The post of a comment, for a condition that no index on it shall serve.
-const POST: &str = "coalesce(comments.post_id, comments.post_id)";
-
 /// The query of the comments in a part of a list, for the backend `$db`.
 macro_rules! comments_of {
     ($db:ty, $actor:expr, $list:expr, $part:expr) => {{
@@ -52,7 +49,9 @@ macro_rules! comments_of {
         }
         match $list {
             // Few comments are the actor's own. Without the function, engines would look at all that are hidden on the post.
-            CommentList::OfPost(post) if are_own => query.filter(sql::<Binary>(POST).eq(*post)),
+            CommentList::OfPost(post) if are_own => {
+                query.filter(lists::coalesce(comments::post_id, comments::post_id).eq(*post))
+            }
             CommentList::OfPost(post) => query.filter(comments::post_id.eq(*post)),
             CommentList::ByUser(author) => {
                 query = query.filter(comments::author_id.eq(*author));

@@ -9,11 +9,7 @@ mod write;
 
 use std::collections::HashMap;
 
-use diesel::{
-    dsl::{auto_type, sql},
-    prelude::*,
-    sql_types::{Binary, Bool, Nullable},
-};
+use diesel::{dsl::auto_type, prelude::*, sql_types::Bool};
 
 pub use page::{PostList, PostOrder};
 pub use write::{NewPost, PostChanges, delete, insert, update};
@@ -174,7 +170,7 @@ impl Batch for LastPostOfBoard {
                             .filter(posts::author_id.eq(actor.id_or_nil()))
                             .filter(posts::is_visible.eq(false))
                             .group_by(posts::board_id)
-                            .select(sql::<Nullable<Binary>>("max(posts.id)"));
+                            .select(lists::greatest(posts::id));
                         newest(true).union_all(own).load(c)
                     }
                 })?;

@@ -6,11 +6,7 @@ use std::{
 };
 
 use async_graphql::{Enum, InputObject};
-use diesel::{
-    dsl::sql,
-    prelude::*,
-    sql_types::{Binary, Bool},
-};
+use diesel::{prelude::*, sql_types::Bool};
 
 use super::{is_shown, search};
 use crate::{
@@ -110,9 +106,6 @@ impl PostList {
     }
 }
 
-/// The board of a post, for a condition that no index on it shall serve.
-const BOARD: &str = "coalesce(posts.board_id, posts.board_id)";
-
 /// The query of the posts in a part of a list that the actor may read, or in the whole list, for the backend `$db`.
 /// `$words` are those of its search.
 macro_rules! posts_of {
@@ -140,7 +133,9 @@ macro_rules! posts_of {
         }
         query = match $list.board {
             // Few posts are the actor's own. Without the function, engines would look at all that are hidden on the board.
-            Some(board) if are_own => query.filter(sql::<Binary>(BOARD).eq(board)),
+            Some(board) if are_own => {
+                query.filter(lists::coalesce(posts::board_id, posts::board_id).eq(board))
+            }
             Some(board) => query.filter(posts::board_id.eq(board)),
             None => query,
         };

@@ -17,7 +17,7 @@ use diesel::{
 use futures_util::future::join_all;
 use madang::{
     boards::store::count_posts,
-    db::{Conn, lists::load_each_within, on, tables::boards},
+    db::{Conn, lists::load_parts, on, tables::boards},
     error::{Error, Result},
 };
 use mysql_async::prelude::Queryable;
@@ -101,7 +101,11 @@ async fn a_read_that_should_be_short_is_stopped_alone() {
         let query = boards::table
             .filter(sql::<Bool>(condition))
             .select(sql::<BigInt>("7"));
-        Ok(load_each_within(limit, c, vec![query.clone(), query])?)
+        Ok(load_parts(
+            limit,
+            c,
+            vec![vec![query.clone()], vec![query]],
+        )?)
     }
 
     let seen = app.app.db.read(|conn| {
