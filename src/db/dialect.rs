@@ -16,7 +16,7 @@ use crate::{
 /// Whether a driver's message says that the database is unavailable, and not that the statement is wrong.
 #[must_use]
 pub(super) fn is_away(message: &str) -> bool {
-    const SIGNS: [&str; 10] = [
+    const SIGNS: [&str; 11] = [
         "Input/output error",
         "Connection refused",
         "Connection reset",
@@ -27,6 +27,8 @@ pub(super) fn is_away(message: &str) -> bool {
         "readonly database",
         "disk I/O error",
         "database or disk is full",
+        // The statements that all servers keep prepared are too many. They end with the connections.
+        "max_prepared_stmt_count",
     ];
     SIGNS.iter().any(|sign| message.contains(sign))
 }

@@ -16,7 +16,7 @@ pub mod tables;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -125,15 +125,35 @@ enum Engine {
     Mysql(mysql::Mysql),
 }
 
+/// The most statements that a connection keeps prepared. Clients choose among thousands of kinds of list, so it forgets all
+/// when there are this many: each takes memory, and MySQL allows 16 382 to all connections together.
+const KEPT: usize = 256;
+
 /// Counts the statements that ran, on all connections.
 #[derive(Clone, Default)]
 struct Statements(Arc<AtomicU64>);
 
+/// Counts the statements that connections keep prepared. Cheap to clone.
+#[derive(Clone, Default)]
+struct Kept(Arc<AtomicUsize>);
+
+impl Kept {
+    /// Whether there are `most`. If so, the caller lets them go, and they are no longer counted.
+    fn is_full(&self, most: usize) -> bool {
+        let is_full = self.0.load(Ordering::Relaxed) >= most;
+        if is_full {
+            self.0.store(0, Ordering::Relaxed);
+        }
+        is_full
+    }
+}
+
 impl Statements {
-    fn watch(&self, conn: &mut impl Connection) {
-        let count = Arc::clone(&self.0);
-        conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
-            if let InstrumentationEvent::StartQuery { query, .. } = event {
+    /// Counts those of `conn` from now on; `kept` counts those that it keeps prepared.
+    fn watch(&self, conn: &mut impl Connection, kept: &Kept) {
+        let (count, kept) = (Arc::clone(&self.0), Arc::clone(&kept.0));
+        conn.set_instrumentation(move |event: InstrumentationEvent<'_>| match event {
+            InstrumentationEvent::StartQuery { query, .. } => {
                 count.fetch_add(1, Ordering::Relaxed);
                 if tracing::enabled!(target: "madang::sql", tracing::Level::TRACE) {
                     let text = query.to_string();
@@ -142,6 +162,10 @@ impl Statements {
                     tracing::trace!(target: "madang::sql", statement);
                 }
             }
+            InstrumentationEvent::CacheQuery { .. } => {
+                kept.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
         });
     }
 }

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
-    Conn, Statements, UNAVAILABLE,
+    Conn, KEPT, Kept, Statements, UNAVAILABLE,
     migrations::{self, Action, Migration},
     patience::{Patient, within},
     sqlite::run_guarded,
@@ -51,24 +51,28 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Of what the pool asks before a connection is used again.
 type HookResult = Result<(), HookError>;
 
-/// When a connection was last found broken. Whatever broke it has most likely broken all that were made before, so none of
-/// these is used again. Cheap to clone.
+/// Connections that were made before this are not used again. It is when one was last found broken, since whatever broke it
+/// has most likely broken them all; or when they kept too many statements prepared, which end with them. Cheap to clone.
 #[derive(Clone, Default)]
-struct Broken(Arc<Mutex<Option<Instant>>>);
+struct Renewed(Arc<Mutex<Option<Instant>>>);
 
-impl Broken {
-    fn note(&self) {
+impl Renewed {
+    fn renew(&self) {
         *self.0.lock() = Some(Instant::now());
     }
 
-    fn is(&self, made: Instant) -> bool {
+    fn is_old(&self, made: Instant) -> bool {
         self.0.lock().is_some_and(|at| made <= at)
     }
 }
 
 pub(super) struct Mysql {
     pool: Pool<AsyncMysqlConnection>,
-    broken: Broken,
+    renewed: Renewed,
+    /// Statements that all connections keep prepared.
+    kept: Kept,
+    /// The most of these.
+    most_kept: usize,
     /// How long to wait for the answer to a statement.
     patience: Duration,
     statements: Statements,
@@ -101,8 +105,8 @@ impl Mysql {
         });
         let manager =
             AsyncDieselConnectionManager::new_with_config(config.database_url.expose(), manager);
-        let broken = Broken::default();
-        let of_pool = broken.clone();
+        let renewed = Renewed::default();
+        let of_pool = renewed.clone();
         let pool = Pool::builder(manager)
             .max_size(config.limits.database_connections)
             .runtime(deadpool::Runtime::Tokio1)
@@ -115,7 +119,9 @@ impl Mysql {
             .map_err(|e| fault(e.to_string()))?;
         Ok(Self {
             pool,
-            broken,
+            renewed,
+            kept: Kept::default(),
+            most_kept: config.limits.database_connections * KEPT,
             patience: limit + GRACE,
             statements: statements.clone(),
         })
@@ -182,9 +188,12 @@ impl Mysql {
             UNAVAILABLE
         })?;
         let mut conn = MysqlConnection::from(conn);
-        self.statements.watch(&mut conn);
+        self.statements.watch(&mut conn, &self.kept);
+        if self.kept.is_full(self.most_kept) {
+            self.renewed.renew();
+        }
         let (reply, answer) = oneshot::channel();
-        let (broken, patience) = (self.broken.clone(), self.patience);
+        let (renewed, patience) = (self.renewed.clone(), self.patience);
         tokio::task::spawn_blocking(move || {
             if reply.is_closed() {
                 return;
@@ -196,7 +205,7 @@ impl Mysql {
             }
             if let (Err(Error::Unavailable { .. }), Conn::Mysql(conn)) = (&done, conn) {
                 // It must not return to the pool.
-                broken.note();
+                renewed.renew();
                 drop(Object::take(conn.into_inner()));
             }
             let _ = reply.send(done);
@@ -209,10 +218,10 @@ impl Mysql {
 async fn still_stands(
     conn: &mut AsyncMysqlConnection,
     metrics: Metrics,
-    broken: Broken,
+    renewed: Renewed,
 ) -> HookResult {
-    if broken.is(metrics.created) {
-        return Err(HookError::message("others were broken"));
+    if renewed.is_old(metrics.created) {
+        return Err(HookError::message("it is renewed"));
     }
     if metrics.last_used() < IDLE {
         return Ok(());
@@ -221,7 +230,7 @@ async fn still_stands(
     if matches!(ping.await, Ok(Ok(()))) {
         return Ok(());
     }
-    broken.note();
+    renewed.renew();
     Err(HookError::message("it was closed, or does not answer"))
 }
 

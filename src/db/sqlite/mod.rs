@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use diesel::{connection::SimpleConnection, sqlite::SqliteConnection};
+use diesel::{
+    connection::{CacheSize, Connection, SimpleConnection},
+    sqlite::SqliteConnection,
+};
 use futures_util::FutureExt;
 
 pub(crate) use self::{
@@ -22,7 +25,7 @@ pub(crate) use self::{
 };
 
 use super::{
-    Conn, Statements, Version,
+    Conn, KEPT, Kept, Statements, Version,
     migrations::{self, Action, Migration},
 };
 use crate::{
@@ -46,25 +49,46 @@ pub(super) struct Sqlite {
     files: Files,
     writer: Writer,
     /// For reads on the threads of the runtime.
-    quick: Readers<Conn>,
+    quick: Readers<Reader>,
     /// For reads that turned out to take long, on threads of their own.
-    slow: Readers<Conn>,
+    slow: Readers<Reader>,
     /// How long they may take.
     limit: Duration,
     /// How many there were.
     slow_reads: AtomicU64,
 }
 
+/// A connection that reads.
+struct Reader {
+    conn: Conn,
+    kept: Kept,
+}
+
+impl Reader {
+    fn run<T>(&mut self, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+        if self.kept.is_full(KEPT)
+            && let Conn::Sqlite(conn) = &mut self.conn
+        {
+            conn.set_prepared_statement_cache_size(CacheSize::Disabled);
+            conn.set_prepared_statement_cache_size(CacheSize::Unbounded);
+        }
+        work(&mut self.conn)
+    }
+}
+
 impl Sqlite {
     pub(super) fn open(config: &Config, statements: &Statements) -> Result<Self, Fault> {
         let path = path_of(config)?;
         let (mut writer, _) = migrated(config, Action::Up)?;
-        statements.watch(&mut writer);
+        // What it keeps is bounded by the code: clients do not choose kinds of writes.
+        statements.watch(&mut writer, &Kept::default());
         let connect = || {
-            let mut reader = connect(&path, "PRAGMA query_only = ON;")
+            let mut conn = connect(&path, "PRAGMA query_only = ON;")
                 .map_err(|e| fault(format!("cannot open {}: {e}", path.display())))?;
-            statements.watch(&mut reader);
-            Ok(Conn::Sqlite(reader))
+            let kept = Kept::default();
+            statements.watch(&mut conn, &kept);
+            let conn = Conn::Sqlite(conn);
+            Ok(Reader { conn, kept })
         };
         let quick = Readers::open(readers(), connect)?;
         let slow = Readers::open(slow_readers(), connect)?;
@@ -103,12 +127,14 @@ impl Sqlite {
         &self,
         work: impl Fn(&mut Conn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (outcome, is_stopped) = self.quick.read_here(&work).await;
+        let quick = self.quick.read_here(|reader| reader.run(&work));
+        let (outcome, is_stopped) = quick.await;
         if !is_stopped {
             return outcome;
         }
         self.slow_reads.fetch_add(1, Ordering::Relaxed);
-        self.slow.read_apart(self.limit, work).boxed().await
+        let slow = move |reader: &mut Reader| reader.run(work);
+        self.slow.read_apart(self.limit, slow).boxed().await
     }
 
     pub(super) async fn write<T: Send + 'static>(
@@ -169,4 +195,44 @@ pub(super) fn path_of(config: &Config) -> Result<PathBuf, Fault> {
         ));
     }
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::{IntoSql, sql_types::BigInt};
+
+    use super::*;
+    use crate::db::lists::load_parts;
+
+    #[test]
+    fn a_reader_that_keeps_many_statements_forgets_them_and_works_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut conn = connect(&folder.path().join("db"), "").unwrap();
+        let kept = Kept::default();
+        Statements::default().watch(&mut conn, &kept);
+        let conn = Conn::Sqlite(conn);
+        let mut reader = Reader {
+            conn,
+            kept: kept.clone(),
+        };
+        // A statement of its own for each number of parts.
+        let mut read = |parts| {
+            let found: Result<Vec<Vec<i64>>> = reader.run(|conn| {
+                let Conn::Sqlite(conn) = conn else {
+                    unreachable!()
+                };
+                let seven = diesel::select(7_i64.into_sql::<BigInt>());
+                Ok(load_parts(None, conn, vec![vec![seven; parts]])?)
+            });
+            assert_eq!(found.unwrap(), [vec![7; parts]]);
+            kept.0.load(Ordering::Relaxed)
+        };
+
+        for parts in 2..KEPT + 2 {
+            assert_eq!(read(parts), parts - 1);
+        }
+        assert_eq!(read(2), 1, "it was forgotten");
+        assert_eq!(read(2), 1, "it is kept again");
+        assert_eq!(read(3), 2);
+    }
 }

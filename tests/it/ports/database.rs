@@ -1,6 +1,7 @@
 //! What only a database server can do: stop a statement, close a connection, let two transactions wait for each other.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -17,7 +18,7 @@ use diesel::{
 use futures_util::future::join_all;
 use madang::{
     boards::store::count_posts,
-    db::{Conn, lists::load_parts, on, tables::boards},
+    db::{Conn, Db, lists::load_parts, on, tables::boards},
     error::{Error, Result},
 };
 use mysql_async::prelude::Queryable;
@@ -25,7 +26,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     db::{insert, keys},
-    support::{Backends, TestApp},
+    support::{Backends, OwnServer, TestApp, config},
 };
 
 #[derive(QueryableByName)]
@@ -118,6 +119,73 @@ async fn a_read_that_should_be_short_is_stopped_alone() {
 
     let both = vec![vec![7, 7]; 2];
     assert_eq!(seen.await.unwrap(), (None, Some(both.clone()), both));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_ask_for_ever_new_kinds_of_list_do_not_fill_a_connection_with_them() {
+    let app = TestApp::with(&["--limit-database-connections", "1"]).await;
+    let id = app.clock.id();
+    let made = app.app.db.write(move |conn| insert(conn, id, "a"));
+    made.await.unwrap();
+    let mut connections = HashSet::new();
+
+    for parts in 1..=300 {
+        let read = app.app.db.read(move |conn| {
+            // A statement of its own for each number of parts, and kept prepared.
+            let (found, connection) = match conn {
+                Conn::Sqlite(c) => {
+                    let part = boards::table.select(boards::name_key);
+                    (load_parts(None, c, vec![vec![part; parts]])?, None)
+                }
+                Conn::Mysql(c) => {
+                    let part = boards::table.select(boards::name_key);
+                    let found = load_parts(None, c, vec![vec![part; parts]])?;
+                    let own = "SELECT CAST(CONNECTION_ID() AS SIGNED) AS number";
+                    let own: Number = diesel::sql_query(own).get_result(c)?;
+                    (found, Some(own.number))
+                }
+            };
+            Ok((found, connection))
+        });
+        let (found, connection): (Vec<Vec<String>>, _) = read.await.unwrap();
+        assert_eq!(found, [vec!["a"; parts]]);
+        connections.insert(connection);
+    }
+
+    let expected = match Backends::of_this_run() {
+        Backends::Embedded => 1,
+        // What a connection keeps on the server ends with it.
+        _ => 2,
+    };
+    assert_eq!(connections.len(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_can_keep_no_more_statements_is_unavailable_until_it_can() {
+    if Backends::of_this_run() == Backends::Embedded {
+        return;
+    }
+    let server = OwnServer::database().await;
+    let (url, volume) = (server.url(), tempfile::tempdir().unwrap());
+    let config = config(volume.path(), &["--database-url", &url]);
+    let db = Db::open(&config).await.unwrap();
+    let mut other = mysql_async::Conn::from_url(&url).await.unwrap();
+    let read = || {
+        db.read(|conn| {
+            let keys = on!(conn, |c| boards::table.select(boards::name_key).load(c))?;
+            Ok::<Vec<String>, Error>(keys)
+        })
+    };
+
+    for (most, is_served) in [(0, false), (16_382, true)] {
+        let allow = format!("SET GLOBAL max_prepared_stmt_count = {most}");
+        other.query_drop(allow).await.unwrap();
+        match read().await {
+            Ok(_) => assert!(is_served),
+            Err(Error::Unavailable { .. }) => assert!(!is_served),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
