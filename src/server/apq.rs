@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 
 /// The bytes of all cached documents together.
-const CAPACITY: u64 = 16 << 20;
+const CAPACITY: u64 = 8 << 20;
 
 /// The overhead of a cached document: hash, pointers and the cache's own entry.
 const OVERHEAD: usize = 128;

@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// The approximate size of each of the two caches, in bytes.
-const CACHED: u64 = 8 << 20;
+const CACHED: u64 = 6 << 20;
 /// The approximate size of a cached selection, in bytes.
 const SELECTION: usize = 600;
 /// The most errors in one response: a request could break thousands of rules.
@@ -46,6 +46,8 @@ pub(super) struct Document {
     id: u64,
     /// Bytes of its text.
     size: usize,
+    /// More than it has selections.
+    tokens: usize,
     executable: ExecutableDocument,
     operations: Vec<Entry>,
 }
@@ -94,13 +96,12 @@ impl Documents {
             ids: AtomicU64::new(0),
             read: Cache::builder()
                 .max_capacity(CACHED)
-                // Every few bytes of text may be a selection, which is stored twice.
-                .weigher(|text: &Arc<str>, _| weight(text.len() / 4))
+                .weigher(|_, document: &Arc<Document>| weight(document.tokens, document.size))
                 .build(),
             decided: Cache::builder()
                 .max_capacity(CACHED)
                 .weigher(|_, operation: &Arc<Operation>| {
-                    weight(operation.selections).saturating_add(bytes(operation.size))
+                    weight(operation.selections, operation.size)
                 })
                 .build(),
         }
@@ -158,6 +159,7 @@ impl Documents {
         Ok(Document {
             id: self.ids.fetch_add(1, Ordering::Relaxed),
             size: text.len(),
+            tokens: parsed.tokens,
             executable,
             operations,
         })
@@ -261,12 +263,9 @@ impl Document {
     }
 }
 
-fn weight(selections: usize) -> u32 {
-    bytes((selections + 2) * SELECTION)
-}
-
-fn bytes(bytes: usize) -> u32 {
-    u32::try_from(bytes).unwrap_or(u32::MAX)
+/// The approximate bytes of so many selections and of a text.
+fn weight(selections: usize, text: usize) -> u32 {
+    u32::try_from((selections + 2) * SELECTION + text).unwrap_or(u32::MAX)
 }
 
 /// The name of the root type of an operation, which validation has checked.
@@ -445,27 +444,49 @@ mod tests {
         schema,
     };
 
-    #[test]
-    fn long_values_in_documents_do_not_fill_the_memory() {
+    /// How many of 200 different documents are kept, and of their operations.
+    fn kept(text: impl Fn(u64) -> String) -> (u64, u64) {
         let types = types(&schema::build(crate::server::execution::Execution));
         let documents = Documents::new(limits(), true, None);
-
         for n in 0..200 {
-            let value = "m".repeat(500_000);
-            let text = format!("{{ posts(first: 1, after: \"{value}{n}\") {{ totalCount }} }}");
-            let document = documents.read(&types.registry, &text).unwrap();
+            let document = documents.read(&types.registry, &text(n)).unwrap();
             documents
                 .decide(&types.registry, &document, 0, &Variables::default())
                 .unwrap();
         }
         documents.decided.run_pending_tasks();
         documents.read.run_pending_tasks();
+        let (read, decided) = (&documents.read, &documents.decided);
+        (read.entry_count(), decided.entry_count())
+    }
+
+    #[test]
+    fn long_values_in_documents_do_not_fill_the_memory() {
+        let value = "m".repeat(500_000);
+        let kept =
+            kept(|n| format!("{{ posts(first: 1, after: \"{value}{n}\") {{ totalCount }} }}"));
 
         let most = CACHED / 500_000;
-        let kept = (
-            documents.read.entry_count(),
-            documents.decided.entry_count(),
-        );
         assert!(kept.0 <= most && kept.1 <= most, "{kept:?}");
+    }
+
+    #[test]
+    fn many_selections_in_documents_do_not_fill_the_memory_and_usual_documents_are_kept() {
+        // As many as fit into the fewest bytes: three for each.
+        let fields = " id".repeat(1_500);
+        let large = kept(|n| format!("{{ posts(first: 1) {{ nodes {{{fields} }} }} }} # {n}"));
+        let usual = kept(|n| {
+            format!(
+                "query Number{n} {{
+                    posts(first: 20) {{
+                        nodes {{ id title commentCount author {{ name }} }}
+                        pageInfo {{ hasNextPage endCursor }}
+                    }}
+                }}"
+            )
+        });
+
+        assert!((1..=6).contains(&large.0), "{large:?}");
+        assert_eq!(usual, (200, 200));
     }
 }

@@ -87,6 +87,7 @@ impl<'a> Converter<'a> {
         };
         self.repeated.sort_by_key(|(_, pos)| *pos);
         Ok(Parsed {
+            tokens: self.tokens.count(),
             document: ExecutableDocument {
                 operations,
                 fragments,

@@ -14,6 +14,8 @@ use crate::error::{Error, short};
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub document: ExecutableDocument,
+    /// How many its text has.
+    pub tokens: usize,
     /// Fields that stand twice in one input object, with the positions of the second ones, in the order of the text.
     pub repeated: Vec<(String, Pos)>,
 }

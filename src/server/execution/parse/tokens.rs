@@ -19,8 +19,8 @@ pub(super) struct Tokens {
 
 impl Tokens {
     /// # Errors
-    /// `GRAPHQL_PARSE_FAILED` for what is no token; `LIMIT_EXCEEDED` for a document of more than `most` tokens, or one nested so deeply that parsing it could overflow
-    /// the stack.
+    /// `GRAPHQL_PARSE_FAILED` for what is no token; `LIMIT_EXCEEDED` for a document of more than `most` tokens, or one
+    /// nested so deeply that parsing it could overflow the stack.
     pub fn of(source: &str, most: usize) -> Result<Self, Error> {
         let (mut places, mut spaced) = (Vec::new(), source.as_bytes().to_vec());
         let (mut counted, mut at, mut nesting) = (0, Pos { line: 1, column: 1 }, 0_usize);
@@ -65,6 +65,11 @@ impl Tokens {
         places.push((source.len(), end));
         let source = String::from_utf8(spaced).map_err(|error| Error::internal(error))?;
         Ok(Self { source, places })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.places.len() - 1
     }
 
     /// The position of the token at this offset or, between tokens, of the next one.
