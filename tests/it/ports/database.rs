@@ -132,17 +132,14 @@ async fn clients_that_ask_for_ever_new_kinds_of_list_do_not_fill_a_connection_wi
     for parts in 1..=300 {
         let read = app.app.db.read(move |conn| {
             // A statement of its own for each number of parts, and kept prepared.
-            let (found, connection) = match conn {
-                Conn::Sqlite(c) => {
-                    let part = boards::table.select(boards::name_key);
-                    (load_parts(None, c, vec![vec![part; parts]])?, None)
-                }
+            let part = boards::table.select(boards::name_key);
+            let found = on!(conn, |c| load_parts(None, c, vec![vec![part; parts]]))?;
+            let connection = match conn {
+                Conn::Sqlite(_) => None,
                 Conn::Mysql(c) => {
-                    let part = boards::table.select(boards::name_key);
-                    let found = load_parts(None, c, vec![vec![part; parts]])?;
                     let own = "SELECT CAST(CONNECTION_ID() AS SIGNED) AS number";
                     let own: Number = diesel::sql_query(own).get_result(c)?;
-                    (found, Some(own.number))
+                    Some(own.number)
                 }
             };
             Ok((found, connection))
