@@ -1,6 +1,6 @@
 //! The allocator, and how memory that is no longer used goes back to the system.
 
-#![allow(unsafe_code, reason = "the only call to mimalloc")]
+#![allow(unsafe_code, reason = "the only calls to the allocators")]
 
 use std::{
     cell::Cell,
@@ -27,4 +27,13 @@ pub fn give_back() {
     LAST.set(Some(Instant::now()));
     // SAFETY: it may be called at any time, from any thread.
     unsafe { libmimalloc_sys::mi_collect(false) };
+}
+
+/// Gives back what libraries in C no longer use, above all SQLite. They allocate with glibc, which keeps it for each thread.
+pub fn give_back_of_libraries() {
+    // SAFETY: it may be called at any time, from any thread.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }

@@ -147,10 +147,11 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .on_thread_park(heap::give_back)
         .enable_all()
         .build()?;
-    // It wakes threads of an idle server, so that they give memory back, too.
+    // It also wakes threads of an idle server, so that they give memory back, too.
     runtime.spawn(async {
         loop {
             tokio::time::sleep(heap::PAUSE).await;
+            heap::give_back_of_libraries();
         }
     });
     Ok(runtime)

@@ -7,7 +7,7 @@ use http::StatusCode;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_tungstenite::client_async;
 
@@ -127,8 +127,9 @@ async fn behind_a_proxy_each_client_has_so_many_requests_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_that_do_not_end_hold_so_many_bytes() {
+async fn bodies_that_do_not_end_hold_so_many_bytes_and_who_is_refused_waits() {
     const MIB: usize = 1 << 20;
+    const PAUSE: Duration = Duration::from_millis(500);
     let flags = [
         "--limit-unread-address",
         "4194304",
@@ -141,6 +142,7 @@ async fn bodies_that_do_not_end_hold_so_many_bytes() {
     for (content_type, beginning) in [("application/json", ""), (form, part)] {
         let mut streams = Vec::new();
         for _ in 0..12 {
+            let began = Instant::now();
             let mut stream = TcpStream::connect(address).await.unwrap();
             let head = format!(
                 "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n\
@@ -150,12 +152,12 @@ async fn bodies_that_do_not_end_hold_so_many_bytes() {
             // The server may have refused it before the end.
             let _ = stream.write_all(&vec![b'x'; MIB - 1_000]).await;
             assert!(app.server.unread() <= 4 * MIB);
-            streams.push(stream);
+            streams.push((began, stream));
         }
         // The rest of a form that is refused is awaited for some seconds.
-        let answers = streams.into_iter().map(|mut stream| async {
+        let answers = streams.into_iter().map(|(began, mut stream)| async move {
             match timeout(Duration::from_secs(8), status(&mut stream)).await {
-                Ok(status) => Ok(status),
+                Ok(status) => Ok((status, began.elapsed())),
                 Err(_) => Err(stream),
             }
         });
@@ -174,7 +176,9 @@ async fn bodies_that_do_not_end_hold_so_many_bytes() {
         );
         let too_many = Some(StatusCode::TOO_MANY_REQUESTS);
         assert!(
-            refused.iter().all(|status| *status == too_many),
+            refused
+                .iter()
+                .all(|(status, waited)| *status == too_many && *waited >= PAUSE),
             "{content_type}: {refused:?}"
         );
         drop(halves);

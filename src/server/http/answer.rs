@@ -102,6 +102,11 @@ impl Refused {
         response
     }
 
+    /// Whether the client's connections hold too much, which is the only limit of a rate before execution.
+    pub fn is_of_budget(&self) -> bool {
+        matches!(self.errors[..], [Error::RateLimited { .. }])
+    }
+
     fn is_of_document(&self) -> bool {
         self.errors.iter().all(|error| {
             matches!(

@@ -13,6 +13,8 @@ pub mod fuzz;
 mod media;
 mod multipart;
 
+use std::time::Duration;
+
 use async_graphql::{Executor, parser::types::OperationType};
 use axum::{
     Router,
@@ -22,7 +24,7 @@ use axum::{
 };
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use serde_json::{Map, Value};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use self::{answer::Refused, media::Media, multipart::Form};
 use crate::{
@@ -38,6 +40,9 @@ use crate::{
     },
 };
 
+/// How long a client waits to be told that its address holds too much. Otherwise one that tries again at once would keep the
+/// server busy with refusing it. The connection still counts, and no memory is held meanwhile.
+const PAUSE: Duration = Duration::from_millis(500);
 /// So many bytes of a request take a turn as long as one object does.
 const AN_OBJECT: usize = 256;
 
@@ -99,7 +104,15 @@ async fn graphql<E: Executor>(
             Err(refused) => Err(refused),
         },
     };
-    answered.unwrap_or_else(|refused| refused.answer(media, &client))
+    match answered {
+        Ok(response) => response,
+        Err(refused) => {
+            if refused.is_of_budget() {
+                sleep(PAUSE).await;
+            }
+            refused.answer(media, &client)
+        }
+    }
 }
 
 /// What a request asks for.

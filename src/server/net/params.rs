@@ -1,6 +1,7 @@
 //! The parameters of a GraphQL request, the same over HTTP and WebSocket.
 
 use async_graphql::Variables;
+use memchr::memchr2;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -41,13 +42,12 @@ fn weight(json: &[u8], most: usize) -> Result<usize> {
 /// # Errors
 /// `LIMIT_EXCEEDED` for more than `most`.
 pub fn values(json: &[u8], most: usize) -> Result<usize> {
-    let (mut values, mut is_text, mut is_escaped) = (0, false, false);
-    for byte in json {
+    let (mut values, mut at) = (0, 0);
+    while let Some(byte) = json.get(at) {
+        at += 1;
         match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = is_text,
-            b'"' => is_text = !is_text,
-            b',' | b'[' | b'{' if !is_text => values += 1,
+            b'"' => at = end_of_text(json, at),
+            b',' | b'[' | b'{' => values += 1,
             _ => {}
         }
     }
@@ -58,6 +58,20 @@ pub fn values(json: &[u8], most: usize) -> Result<usize> {
         });
     }
     Ok(values)
+}
+
+/// Where the text ends that begins at `start`, after its first quotation mark. Most of a large request is text.
+fn end_of_text(json: &[u8], start: usize) -> usize {
+    let mut at = start;
+    while let Some(rest) = json.get(at..) {
+        match memchr2(b'"', b'\\', rest) {
+            Some(found) if rest[found] == b'"' => return at + found + 1,
+            // Whatever is escaped does not end it.
+            Some(found) => at += found + 2,
+            None => break,
+        }
+    }
+    json.len()
 }
 
 /// What a client asks to run, checked for types only.
