@@ -116,9 +116,9 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets this thread, the prober's, run before all others, if that is allowed. Otherwise it would wait for the attackers, which
-/// in truth run on other machines, and that would count as a wait for the server. What this thread starts from now on would
-/// run before others, too.
+/// Lets this thread, the prober's, run before all others, if that is allowed. Real attackers are on other machines: a wait for
+/// a CPU that they take here would count as one for the server. Threads and programs that this thread starts later run before
+/// others, too.
 fn go_first() -> bool {
     let mut chrt = Command::new("chrt");
     chrt.args(["--fifo", "--pid", "1", &std::process::id().to_string()]);

@@ -102,7 +102,8 @@ impl Refused {
         response
     }
 
-    /// Whether the client's connections hold too much, which is the only limit of a rate before execution.
+    /// Whether it was refused because its connection or its address holds too much. Nothing else is `RATE_LIMITED` before
+    /// execution.
     pub fn is_of_budget(&self) -> bool {
         matches!(self.errors[..], [Error::RateLimited { .. }])
     }

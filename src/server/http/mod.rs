@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// How long a client waits to be told that its address holds too much. Otherwise one that tries again at once would keep the
-/// server busy with refusing it. The connection still counts, and no memory is held meanwhile.
+/// server busy with refusing it. The connection still counts, and nothing of the body is held meanwhile.
 const PAUSE: Duration = Duration::from_millis(500);
 /// So many bytes of a request take a turn as long as one object does.
 const AN_OBJECT: usize = 256;
